@@ -1,0 +1,3 @@
+"""dnslab: a private Internet name system in containers."""
+
+from __future__ import annotations

@@ -1,0 +1,223 @@
+"""What cannot be a lab although every key is right: each check yields the problems it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
+
+import dns.exception
+import dns.name
+from dns.name import Name, root
+
+from lab.topology.addressing import assign, preferred_subnets, room_for
+from lab.topology.declaration import GATEWAY, Declaration, Member, Program
+from lab.topology.derive import server_name, zone_names
+from lab.topology.model import ancestors, spoken
+from lab.topology.problems import Path, Problem
+from lab.topology.records import Unreadable, Written, read_records
+from lab.topology.suggest import did_you_mean
+
+Programs = Mapping[str, Collection[str]]  # program name -> what it can be: "authority", "resolver"
+
+
+def check(declaration: Declaration, programs: Programs) -> list[Problem]:
+    """Every problem of `declaration`; deeper checks wait until names and references are sound."""
+    problems = [*_zone_names(declaration), *_references(declaration), *_programs(declaration, programs)]
+    if not problems:
+        problems = [*_members(declaration), *_subnets(declaration)]
+    if not problems:
+        problems = [*_records(declaration), *_addresses(declaration)]
+    return problems
+
+
+def _zone_names(declaration: Declaration) -> Iterator[Problem]:
+    seen: dict[Name, str] = {}
+    for key in declaration.zones:
+        try:
+            name = dns.name.from_text(key)
+        except dns.exception.DNSException as error:
+            yield Problem(("zones", key), f"not a domain name: {error}")
+            continue
+        if name in seen:
+            yield Problem(("zones", key), f"the same zone as {seen[name]!r} above; keep one")
+        seen[name] = key
+    if root not in seen:
+        yield Problem(("zones",), "no root zone; add one, as in `.: {servers: [root]}`")
+
+
+def _references(declaration: Declaration) -> Iterator[Problem]:
+    for key, zone in declaration.zones.items():
+        where: Path = ("zones", key)
+        if not zone.servers:
+            known = ", ".join(declaration.servers)
+            yield Problem(where, f"zone without a server; add `servers: [...]` with some of: {known}")
+        yield from _known((*where, "servers"), zone.servers, declaration.servers, "server")
+    used = {server for zone in declaration.zones.values() for server in zone.servers}
+    for key in declaration.servers:
+        if key not in used:
+            yield Problem(("servers", key), "server without a zone; name it in the `servers` of a zone, or remove it")
+    for key, host in declaration.hosts.items():
+        yield from _known(("hosts", key, "resolvers"), host.resolvers, declaration.resolvers, "resolver")
+    if declaration.gateway is not None:
+        where = (GATEWAY, "resolvers")
+        yield from _known(where, declaration.gateway.resolvers, declaration.resolvers, "resolver")
+        if not declaration.resolvers:
+            yield Problem((GATEWAY,), "a gateway forwards to a resolver, and this lab has none")
+    groups: dict[str, Collection[str]] = {
+        "servers": declaration.servers,
+        "resolvers": declaration.resolvers,
+        "hosts": declaration.hosts,
+    }
+    owner: dict[str, str] = {GATEWAY: "gateway"}
+    for group, nodes in groups.items():
+        for node in nodes:
+            if node in owner:
+                yield Problem((group, node), f"there is a node {node!r} under {owner[node]!r} too; rename one")
+            owner[node] = group
+
+
+def _known(where: Path, given: tuple[str, ...], known: Collection[str], kind: str) -> Iterator[Problem]:
+    for place, name in enumerate(given):
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; declared {kind}s: {', '.join(known) or 'none'}"
+            yield Problem((*where, place), f"no {kind} {name!r}{hint}")
+        elif name in given[:place]:
+            yield Problem((*where, place), f"{name!r} is named twice; keep one")
+
+
+def _programs(declaration: Declaration, programs: Programs) -> Iterator[Problem]:
+    groups: tuple[tuple[str, Mapping[str, Program], str], ...] = (
+        ("servers", declaration.servers, "authority"),
+        ("resolvers", declaration.resolvers, "resolver"),
+    )
+    for group, nodes, duty in groups:
+        able = [name for name, duties in programs.items() if duty in duties]
+        for node, member in nodes.items():
+            if member.program in able:
+                continue
+            wrong = "unknown program" if member.program not in programs else f"this program can't be a {duty}:"
+            hint = did_you_mean(member.program, able)
+            yield Problem((group, node, "program"), f"{wrong} {member.program!r}{hint} ({duty}: {', '.join(able)})")
+
+
+def _members(declaration: Declaration) -> Iterator[Problem]:
+    """Names of nodes are unique; every name lies in a zone of the lab, since the root is one."""
+    seen: dict[Name, str] = {}
+    for path, node, member in _paths(declaration):
+        if node in declaration.servers:
+            name = server_name(declaration, node)
+        elif member.name is not None:
+            name = dns.name.from_text(member.name)
+        else:
+            continue
+        if name in seen:
+            yield Problem((*path, "name"), f"{spoken(name)} is the name of {seen[name]!r} too; rename one")
+        seen[name] = node
+
+
+def _subnets(declaration: Declaration) -> Iterator[Problem]:
+    subnets = preferred_subnets(declaration)
+    wanted, room = len(declaration.members), room_for(subnets.ipv4)
+    if wanted > room:
+        yield Problem(
+            ("network", "ipv4"),
+            f"subnet too small: {subnets.ipv4} has room for {room} nodes and the lab has {wanted};"
+            f" a /{30 - (wanted + 3).bit_length() + 2} is large enough",
+        )
+    if subnets.ipv6.prefixlen > 64:
+        yield Problem(("network", "ipv6"), f"subnet too small: {subnets.ipv6}; write a /64 (RFC 4291 section 2.5.1)")
+    for path, _, member in _paths(declaration):
+        families: tuple[tuple[str, IPv4Address | IPv6Address | None, object], ...] = (
+            ("ipv4", member.ipv4, subnets.ipv4),
+            ("ipv6", member.ipv6, subnets.ipv6),
+        )
+        for key, address, network in families:
+            if address is None:
+                continue
+            if address not in network:  # type: ignore[operator]
+                yield Problem((*path, key), f"{address} is not in the lab's subnet {network}")
+            elif key == "ipv4" and address in (
+                subnets.ipv4[0],
+                subnets.ipv4[min(1, subnets.ipv4.num_addresses - 1)],
+                subnets.ipv4[-1],
+            ):
+                yield Problem((*path, key), f"{address} is taken by the network itself (first two and last address)")
+
+
+def _addresses(declaration: Declaration) -> Iterator[Problem]:
+    seen: dict[object, str] = {}
+    assigned = assign(declaration, preferred_subnets(declaration))
+    declared_first = sorted(_paths(declaration), key=lambda entry: entry[2].ipv4 is None and entry[2].ipv6 is None)
+    for path, node, member in declared_first:
+        for key, address in zip(("ipv4", "ipv6"), assigned[node], strict=True):
+            if address in seen:
+                where = (*path, key) if getattr(member, key) is not None else path
+                yield Problem(where, f"duplicate address: {address} is that of {seen[address]!r} too")
+            seen[address] = node
+
+
+def _records(declaration: Declaration) -> Iterator[Problem]:
+    names = zone_names(declaration)
+    servers = {server_name(declaration, node) for node in declaration.servers}
+    nodes = {*servers, *(dns.name.from_text(m.name) for m in declaration.members.values() if m.name)}
+    for key, name in names.items():
+        zone = declaration.zones[key]
+        path: Path = ("zones", key, "records")
+        entries = read_records(zone.records, name, declaration.ttl if zone.ttl is None else zone.ttl)
+        cuts = [other for other in names.values() if other != name and other.is_subdomain(name)]
+        types: dict[Name, set[str]] = {node: {"A"} for node in nodes}
+        types[name] = {"SOA", "NS"}
+        ttls: dict[tuple[Name, str], int] = {}
+        for entry in entries:
+            if isinstance(entry, Unreadable):
+                yield Problem(path, entry.reason, entry.line)
+                continue
+            for text in _record(entry, name, cuts, servers, nodes, types, ttls):
+                yield Problem(path, text, entry.line)
+
+
+def _record(
+    entry: Written,
+    zone: Name,
+    cuts: list[Name],
+    servers: set[Name],
+    nodes: set[Name],
+    types: dict[Name, set[str]],
+    ttls: dict[tuple[Name, str], int],
+) -> Iterator[str]:
+    """What is wrong with one record, given those before it."""
+    record, owner = entry.record, spoken(entry.record.owner)
+    if not record.owner.is_subdomain(zone):
+        yield f"{owner} is outside the zone {spoken(zone)}; a name with a final dot is absolute, others are relative"
+        return
+    cut = next((above for above in ancestors(record.owner) if above in cuts), None)
+    if cut is not None:
+        yield f"{owner} belongs into the zone {spoken(cut)}, which is delegated to servers of its own; write it there"
+        return
+    if record.type == "SOA" or (record.type == "NS" and record.owner == zone):
+        yield f"the {record.type} of a zone is derived from its `servers`; remove the record"
+        return
+    if record.type in ("A", "AAAA") and record.owner in nodes:
+        yield f"{owner} is a node of the lab and its addresses are derived; remove the record"
+        return
+    if record.type == "NS" and dns.name.from_text(record.data) not in servers:
+        names = [spoken(server) for server in servers]
+        hint = did_you_mean(spoken(dns.name.from_text(record.data)), names)
+        yield f"delegation to nobody: no server of the lab is called {record.data}{hint}"
+    before = types.setdefault(record.owner, set())
+    if (record.type == "CNAME" and before) or "CNAME" in before:
+        others = ", ".join(sorted((before | {record.type}) - {"CNAME"})) or "another CNAME"
+        yield f"{owner} has a CNAME beside other data ({others}); an alias has nothing else (RFC 2181 section 10.1)"
+    before.add(record.type)
+    ttl = ttls.setdefault((record.owner, record.type), record.ttl)
+    if ttl != record.ttl:
+        both = f"TTLs {ttl} and {record.ttl}"
+        yield f"the records of {owner} {record.type} have {both}; one RRset has one TTL (RFC 2181 section 5.2)"
+
+
+def _paths(declaration: Declaration) -> Iterator[tuple[Path, str, Member]]:
+    for group in ("servers", "resolvers", "hosts"):
+        for node, member in getattr(declaration, group).items():
+            yield (group, node), node, member
+    if declaration.gateway is not None:
+        yield (GATEWAY,), GATEWAY, declaration.gateway
