@@ -1,0 +1,1 @@
+"""Docker, and only here: images, network, containers, their life and their end."""

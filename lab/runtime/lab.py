@@ -1,0 +1,292 @@
+"""A running lab as an object: what Python users, the command line and tests work with."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from lab import labs
+from lab.agent.protocol import ProtocolError, Query, Transport
+from lab.errors import BadInput, EnvironmentProblem
+from lab.runtime import containers, labels, memory, network, raising
+from lab.runtime.answer import Answer
+from lab.runtime.clock import Clock
+from lab.runtime.engine import connect
+from lab.runtime.events import Report, silent
+from lab.runtime.lock import locked
+from lab.runtime.lowering import lower
+from lab.runtime.node import NodeHandle
+from lab.runtime.parallel import each, uninterrupted
+from lab.runtime.prober import Prober
+from lab.runtime.readiness import checks, wait_ready
+from lab.topology.declaration import Declaration
+from lab.topology.derive import derive
+from lab.topology.model import Node, Role, Topology
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+STUB_TIMEOUT = 5.0  # seconds an attempt, and rounds over the servers: the defaults of resolv.conf(5)
+STUB_ATTEMPTS = 2
+
+
+class Lab:
+    """A lab that is up.
+
+    Get one by `Lab.up`, which makes it, `Lab.attach`, which finds it, or `Lab.temporary`, which also removes it.
+    As a context manager it closes its connections at the end; the lab stays up.
+    """
+
+    def __init__(self, client: DockerClient, name: str, topology: Topology, prober: Prober | None = None) -> None:
+        self._client, self.name, self.topology = client, name, topology
+        self.changed: tuple[str, ...] = ()
+        self.clock = Clock(self.prober, name)
+        self._probers: dict[str, Prober] = {}
+        self._opening = threading.Lock()
+        if prober is not None:
+            self._probers[topology.hosts[0].name] = prober
+        self.nodes: Mapping[str, NodeHandle] = {
+            node.name: NodeHandle(client.api, name, node, self._wait_node) for node in topology.nodes.values()
+        }
+
+    @classmethod
+    def up(
+        cls,
+        source: str | Declaration = labs.DEFAULT,
+        *,
+        name: str | None = None,
+        report: Report = silent,
+        marks: Mapping[str, str] | None = None,
+    ) -> Lab:
+        """Bring a lab up and wait until every node answers; changes only what is not yet as declared.
+
+        `source` is the name of a lab that comes with dnslab, the path of a lab file, or a declaration; `name` lets
+        several labs be up from one declaration. Raises `BadInput`, `EnvironmentProblem` and `NodeFailed`.
+        """
+        declaration = labs.load(source) if isinstance(source, str) else source
+        name = name or declaration.lab
+        client = connect()
+        with locked(name):
+            raised = raising.bring_up(client, name, declaration, report, marks or {})
+        lab = cls(client, name, raised.topology, raised.prober)
+        lab.changed = raised.changed
+        return lab
+
+    @classmethod
+    def attach(cls, name: str | None = None) -> Lab:
+        """The lab called `name`, or the only one there is. Raises `BadInput` when it is not up."""
+        client = connect()
+        name = memory.choose(client.api, name)
+        declaration, subnets = memory.recall(client.api, name), network.find(client.api, name)
+        if declaration is None or subnets is None:
+            raise EnvironmentProblem(
+                f"lab {name} is half there: its `up` was killed; `dnslab up` completes it, `dnslab down` removes it"
+            )
+        return cls(client, name, derive(declaration, subnets))
+
+    @classmethod
+    @contextmanager
+    def temporary(
+        cls, source: str | Declaration = labs.DEFAULT, *, name: str | None = None, report: Report = silent
+    ) -> Iterator[Lab]:
+        """A lab that lives as long as the block; `dnslab gc` removes it if this process dies before the end."""
+        declaration = labs.load(source) if isinstance(source, str) else source
+        name = name or f"{declaration.lab[:24]}-{os.getpid()}"
+        try:
+            with cls.up(declaration, name=name, report=report, marks={labels.OWNER: owner_mark()}) as lab:
+                yield lab
+        finally:
+            with uninterrupted():
+                cls.down(name)
+
+    @classmethod
+    def down(cls, name: str) -> int:
+        """Remove all of a lab, whatever state it is in; how many containers there were. Nothing there is fine."""
+        client = connect()
+        with locked(name):
+            return lower(client.api, name)
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what this process holds open; the lab stays up."""
+        for prober in self._probers.values():
+            prober.close()
+        self._probers.clear()
+        for node in self.nodes.values():
+            node.close()
+        self._client.close()
+
+    def node(self, name: str) -> NodeHandle:
+        """The node called `name`, by node name, DNS name or address. Raises `BadInput`."""
+        return self.nodes[self.topology.node(name).name]
+
+    @property
+    def resolvers(self) -> list[NodeHandle]:
+        """The local resolvers."""
+        return [self.nodes[node.name] for node in self.topology.resolvers]
+
+    @property
+    def gateway_port(self) -> int | None:
+        """The port on the loopback of the machine that leads to the gateway; None without one."""
+        found = containers.containers(self._client.api, self.name)
+        return next((container.port for container in found.values() if container.port is not None), None)
+
+    def containers(self) -> dict[str, containers.Container]:
+        """What Docker has of this lab, by node."""
+        return containers.containers(self._client.api, self.name)
+
+    def prober(self, host: str | None = None) -> Prober:
+        """The prober in a host (default: the first), started when first needed."""
+        node = self.topology.hosts[0] if host is None else self.topology.node(host)
+        if node.role is not Role.HOST:
+            hosts = ", ".join(host.name for host in self.topology.hosts)
+            raise BadInput(f"queries are sent from a host, and {node.name} is a {node.role.value} (hosts: {hosts})")
+        with self._opening:
+            if node.name not in self._probers:
+                state = self.nodes[node.name].state
+                if state != "running":
+                    raise EnvironmentProblem(f"{node.name} is {state}: queries are sent from it; `dnslab up` mends it")
+                container = labels.container_name(self.name, node.name)
+                self._probers[node.name] = Prober(self._client.api, container, node.name)
+            return self._probers[node.name]
+
+    def query(
+        self,
+        name: str,
+        type: str = "A",
+        *,
+        host: str | None = None,
+        at: str | None = None,
+        transport: Transport = "udp",
+        ipv6: bool = False,
+        recurse: bool = True,
+        dnssec_ok: bool = False,
+        timeout: float | None = None,
+        attempts: int | None = None,
+    ) -> Answer:
+        """Ask one question from inside the lab.
+
+        Without `at` it is asked as the host's programs would: the resolvers of its resolv.conf in turn, 5 s and two
+        rounds by default, and again over TCP when truncated. `at` names one node to ask instead (one round).
+        `timeout` is in seconds an attempt. Raises `BadInput` for what cannot be asked.
+        """
+        [answer] = self.ask(
+            [
+                self.question(
+                    name, type, host=host, at=at, transport=transport, ipv6=ipv6, recurse=recurse,
+                    dnssec_ok=dnssec_ok, timeout=timeout, attempts=attempts,
+                )
+            ],
+            host=host,
+        )  # fmt: skip
+        return answer
+
+    def question(
+        self,
+        name: str,
+        type: str = "A",
+        *,
+        host: str | None = None,
+        at: str | None = None,
+        transport: Transport = "udp",
+        ipv6: bool = False,
+        recurse: bool = True,
+        dnssec_ok: bool = False,
+        timeout: float | None = None,
+        attempts: int | None = None,
+        when: float | None = None,
+    ) -> Query:
+        """The question that `query` asks, for `ask` to ask many at once; `when`: seconds after the batch's start."""
+        if at is not None:
+            asked = [self.topology.node(at)]
+        else:
+            asker = self.topology.hosts[0] if host is None else self.topology.node(host)
+            asked = [self.topology.nodes[resolver] for resolver in asker.resolvers]
+        try:
+            return Query(
+                name if name.endswith(".") else f"{name}.",
+                type.upper(),
+                tuple(str(node.ipv6 if ipv6 else node.ipv4) for node in asked),
+                transport=transport,
+                recurse=recurse,
+                dnssec_ok=dnssec_ok,
+                timeout=STUB_TIMEOUT if timeout is None else timeout,
+                attempts=attempts or (STUB_ATTEMPTS if at is None else 1),
+                at=when,
+            )
+        except ProtocolError as error:
+            raise BadInput(str(error)) from None
+
+    def ask(self, queries: Sequence[Query], *, host: str | None = None, window: int = 64) -> list[Answer]:
+        """Ask many questions from one host, at most `window` at once; answers in the order of the questions.
+
+        Raises `BadInput` for a question that cannot be asked.
+        """
+        asker = self.topology.hosts[0].name if host is None else self.topology.node(host).name
+        names = {address: node.name for node in self.topology.nodes.values() for address in node.addresses}
+        answers = []
+        for query, result in zip(queries, self.prober(asker).ask(queries, window), strict=True):
+            if result.outcome == "error":
+                raise BadInput(f"cannot ask {query.name} {query.type}: {result.reason}")
+            answers.append(Answer(query, result, asker, names.get(result.server, result.server)))
+        return answers
+
+    def flush(self, resolver: str | None = None, *, name: str | None = None) -> None:
+        """Empty the caches of all resolvers or of one, or have them forget one owner name."""
+        chosen = self.resolvers if resolver is None else [self.node(resolver)]
+        each(lambda handle: handle.flush(name), chosen)
+
+    def reset(self) -> None:
+        """As after `up`: every node runs and answers, and no resolver remembers anything. The clock stays ahead."""
+        found = self.containers()
+        broken = [node for node in self.nodes.values() if node.name not in found or not found[node.name].running]
+        each(lambda handle: handle.heal(), broken)
+        self.flush()
+
+    def reset_clock(self) -> None:
+        """Put the lab's clock back to real time, restarting the nodes that are on it: time never goes back on them."""
+        riding = [node for node in self.nodes.values() if node.node.on_lab_clock]
+        each(lambda handle: handle.stop(), riding)
+        self.clock.zero()
+        each(lambda handle: handle.start(), riding)
+
+    def _wait_node(self, node: Node) -> None:
+        if node.role is Role.HOST:
+            with self._opening:
+                if (old := self._probers.pop(node.name, None)) is not None:
+                    old.close()
+            return
+        wanted = checks(self.topology, [node], resolution=False)
+        wait_ready(self.prober(), wanted, lambda: self._still_running(node))
+
+    def _still_running(self, node: Node) -> None:
+        state = self.nodes[node.name].state
+        if state != "running":
+            log = "\n".join(f"  {line}" for line in self.nodes[node.name].logs(tail=12))
+            raise EnvironmentProblem(f"{node.name} is {state} instead of running; its last log lines:\n{log}")
+
+
+def owner_mark() -> str:
+    """This process, as a label: machine, process id and when it began, so that a reused id is told apart."""
+    return f"{socket.gethostname()} {os.getpid()} {process_start(os.getpid())}"
+
+
+def process_start(pid: int) -> str:
+    """When a process of this machine began, in clock ticks since boot; empty when it is gone, or /proc is missing."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - not a real file
+            return file.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

@@ -1,0 +1,37 @@
+"""What dnslab writes on Docker objects: the only memory it has. All that a label says can be found again by it."""
+
+from __future__ import annotations
+
+LAB = "dnslab.lab"  # instance name of the lab
+NODE = "dnslab.node"
+ROLE = "dnslab.role"
+PROGRAM = "dnslab.program"
+SPEC = "dnslab.spec"  # digest of all a container was made from
+DECLARATION = "dnslab.declaration"  # the resolved lab file, compressed; on a volume
+OWNER = "dnslab.owner"  # process that a temporary lab dies with; absent when it belongs to nobody
+SUBNETS = "dnslab.subnets"
+
+
+def of_lab(lab: str) -> dict[str, list[str]]:
+    """The Docker filter for everything of one lab."""
+    return {"label": [f"{LAB}={lab}"]}
+
+
+def of_any_lab() -> dict[str, list[str]]:
+    """The Docker filter for everything of every lab."""
+    return {"label": [LAB]}
+
+
+def container_name(lab: str, node: str) -> str:
+    """Name of a node's container. Dots cannot be in either part, so no two nodes of two labs share one."""
+    return f"dnslab.{lab}.{node}"
+
+
+def network_name(lab: str) -> str:
+    """Name of a lab's network."""
+    return f"dnslab.{lab}"
+
+
+def volume_name(lab: str) -> str:
+    """Name of the volume with the files and the clock of a lab."""
+    return f"dnslab.{lab}.files"

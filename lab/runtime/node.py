@@ -1,0 +1,133 @@
+"""One node of a running lab, to be stopped, started, looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import BadInput, EnvironmentProblem
+from lab.runtime import labels
+from lab.runtime.shell import Shell
+from lab.software import program as software
+from lab.topology.model import Node, Role
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_STOP_PATIENCE = 2  # seconds between the stop signal and SIGKILL
+
+
+class NodeHandle:
+    """A node's container. Verbs return when their effect is there."""
+
+    def __init__(self, api: APIClient, lab: str, node: Node, wait_ready: Callable[[Node], None]) -> None:
+        self._api, self.lab, self.node = api, lab, node
+        self.container = labels.container_name(lab, node.name)
+        self._shell = Shell(api, self.container, node.name)
+        self._wait_ready = wait_ready
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.node.name
+
+    @property
+    def state(self) -> str:
+        """As Docker says: created, running, paused, restarting, exited, dead; "missing" when there is none."""
+        from docker.errors import NotFound
+
+        try:
+            state: str = self._api.inspect_container(self.container)["State"]["Status"]
+        except NotFound:
+            return "missing"
+        return state
+
+    def stop(self) -> None:
+        """Stop the program as an operator would: its stop signal, then SIGKILL. Its address leaves the network."""
+        self._do("stop", lambda: self._api.stop(self.container, timeout=_STOP_PATIENCE))
+        self._shell.close()
+
+    def kill(self) -> None:
+        """End the program at once (SIGKILL)."""
+        if self.state in ("running", "paused"):
+            self._do("kill", lambda: self._api.kill(self.container))
+            self._do("wait", lambda: self._api.wait(self.container))
+        self._shell.close()
+
+    def start(self) -> None:
+        """Start the program and wait until it answers."""
+        self._do("start", lambda: self._api.start(self.container))
+        self._wait_ready(self.node)
+
+    def restart(self) -> None:
+        """Stop and start; whatever the program kept in memory is gone."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze the program: its address answers ARP, its port takes packets, and nothing comes back."""
+        if self.state != "paused":
+            self._do("pause", lambda: self._api.pause(self.container))
+        self._shell.close()
+
+    def unpause(self) -> None:
+        """Let a frozen program go on, and wait until it answers."""
+        if self.state == "paused":
+            self._do("unpause", lambda: self._api.unpause(self.container))
+        self._wait_ready(self.node)
+
+    def heal(self) -> bool:
+        """Make it run and answer, whatever was done to it; whether anything had to be done."""
+        state = self.state
+        if state == "running":
+            return False
+        if state == "paused":
+            self.unpause()
+        else:
+            self.start()
+        return True
+
+    def run(self, line: str) -> str:
+        """The output of a shell command line inside the node. Raises `EnvironmentProblem` when it fails."""
+        return self._shell.run(line)
+
+    def control(self, verb: software.Verb, name: str = "") -> str:
+        """Make the node's program do `verb`; see `lab.software.program`. Raises `BadInput` when it has none such."""
+        return self._shell.run(software.control(self.node, verb, name))
+
+    def flush(self, name: str | None = None) -> None:
+        """Empty a resolver's cache, or forget one owner name. Raises `BadInput` for another node."""
+        if self.node.role is not Role.RESOLVER:
+            raise BadInput(f"{self.name} is no resolver: a {self.node.role.value} has no cache to flush")
+        self.control("flush" if name is None else "flush_name", name or "")
+
+    def logs(self, tail: int | None = None, follow: bool = False) -> Iterator[str]:
+        """Lines of the program's log, the last `tail` of them; with `follow`, those to come too."""
+        from docker.errors import NotFound
+
+        try:
+            chunks: Any = self._api.logs(
+                self.container, tail="all" if tail is None else tail, stream=True, follow=follow
+            )
+        except NotFound:
+            raise EnvironmentProblem(f"{self.name} has no container; `dnslab up` makes it") from None
+        rest = b""
+        for chunk in chunks:
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode(errors="replace") for line in whole)
+        if rest:
+            yield rest.decode(errors="replace")
+
+    def close(self) -> None:
+        """End the kept shell."""
+        self._shell.close()
+
+    def _do(self, verb: str, action: Callable[[], Any]) -> None:
+        from docker.errors import APIError, NotFound
+
+        try:
+            action()
+        except NotFound:
+            raise EnvironmentProblem(f"{self.name} has no container; `dnslab up` makes it") from None
+        except APIError as error:
+            raise EnvironmentProblem(f"Docker did not {verb} {self.name}: {error.explanation}") from None

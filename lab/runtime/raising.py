@@ -1,0 +1,192 @@
+"""Bringing a lab up: from a declaration to running nodes that answer, changing only what must change."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.runtime import containers, labels, memory, network
+from lab.runtime.containers import Container
+from lab.runtime.diagnosis import node_failed
+from lab.runtime.events import Event, Report
+from lab.runtime.images import ensure_images
+from lab.runtime.lowering import lower
+from lab.runtime.node import NodeHandle
+from lab.runtime.parallel import each, uninterrupted
+from lab.runtime.prober import Prober
+from lab.runtime.readiness import checks, wait_ready
+from lab.runtime.spec import ContainerSpec, specs
+from lab.topology.addressing import Subnets
+from lab.topology.declaration import Declaration
+from lab.topology.derive import derive
+from lab.topology.model import Node, Topology
+
+if TYPE_CHECKING:
+    from docker import APIClient, DockerClient
+
+_CLOCKS = "clock"  # folder of the volume with one offset a node
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A lab that is up."""
+
+    topology: Topology
+    prober: Prober
+    changed: tuple[str, ...]  # nodes that were made, or made anew
+
+
+def bring_up(
+    client: DockerClient, lab: str, declaration: Declaration, report: Report, marks: Mapping[str, str]
+) -> Raised:
+    """Make `lab` be what `declaration` says and wait until every node answers; the caller holds the lab's lock.
+
+    Nodes whose spec is unchanged are left alone; stopped and paused ones go on. When interrupted after the first
+    change, the whole lab is removed: a half-made one helps nobody. When a node fails, the lab is left for a look.
+    """
+    api = client.api
+    # Whatever can be wrong with the declaration is found before Docker is touched.
+    draft = specs(derive(declaration), _AnyImage())
+    wanted = sorted({spec.image for spec in draft.values()})
+    images = ensure_images(client, wanted, report)
+    raising = _Raising(api, lab, declaration, images, report, marks)
+    try:
+        return raising.run()
+    except (KeyboardInterrupt, SystemExit):
+        with uninterrupted():
+            report(Event(lab, "interrupted; removing what was made"))
+            lower(api, lab)
+        raise
+
+
+class _AnyImage(dict[str, str]):
+    """Every image by its own name: for specs of which only the rest matters."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+@dataclass
+class _Raising:
+    """The steps of one `up`."""
+
+    api: APIClient
+    lab: str
+    declaration: Declaration
+    images: Mapping[str, str]
+    report: Report
+    marks: Mapping[str, str]
+    started: int = 0
+
+    def run(self) -> Raised:
+        topology = derive(self.declaration, self._network())
+        wanted = specs(topology, self.images)
+        present = self._without_stale(wanted)
+        missing = {name: spec for name, spec in wanted.items() if name not in present}
+        self.api.create_volume(labels.volume_name(self.lab), labels={labels.LAB: self.lab})
+        memory.remember(self.api, self.lab, self.declaration)
+        each(self._go_on, [container for container in present.values() if not container.running])
+        writer = topology.hosts[0].name
+        self._write_files(missing, present.get(writer), wanted[writer])
+        # The prober boots while the others start.
+        prober = Prober(self.api, labels.container_name(self.lab, writer), writer)
+        try:
+            if present:
+                self._set_clocks(prober, writer, missing)
+            each(self._start, [spec for name, spec in missing.items() if name != writer])
+            self._wait(topology, wanted, prober)
+            # Readiness went through the resolvers: what they learnt is nothing a person asked for.
+            each(self._flush, [node for node in topology.resolvers if node.name in missing])
+        except BaseException:
+            prober.close()
+            raise
+        return Raised(topology, prober, tuple(missing))
+
+    def _network(self) -> Subnets:
+        subnets = network.find(self.api, self.lab)
+        before = memory.recall(self.api, self.lab)
+        if subnets is not None and before is not None and before.network != self.declaration.network:
+            self.report(Event(self.lab, "other subnets: starting anew"))
+            lower(self.api, self.lab)
+            subnets = None
+        return subnets or network.create(self.api, self.lab, self.declaration)
+
+    def _without_stale(self, wanted: Mapping[str, ContainerSpec]) -> dict[str, Container]:
+        """The containers that may stay; the others are removed."""
+        present = containers.containers(self.api, self.lab)
+        stay = {
+            name: container
+            for name, container in present.items()
+            if name in wanted and container.digest == wanted[name].digest and container.state in _SOUND
+        }
+        containers.remove(self.api, [present[name].id for name in present if name not in stay])
+        return stay
+
+    def _write_files(
+        self, missing: Mapping[str, ContainerSpec], present: Container | None, writer: ContainerSpec
+    ) -> None:
+        """Put the files of what is missing into the volume, through the host, and have it run."""
+        files = {f"{name}/{path}": text.encode() for name, spec in missing.items() for path, text in spec.files.items()}
+        clocks = {name: 0 for name, spec in missing.items() if spec.node.on_lab_clock}
+        container = present.id if present else containers.create(self.api, self.lab, writer, self.marks)
+        if missing:
+            containers.put_files(self.api, container, files | _clock_files(clocks))
+        if present is None:
+            self.api.start(container)
+            self._count(writer.node.name)
+
+    def _set_clocks(self, prober: Prober, writer: str, missing: Mapping[str, ContainerSpec]) -> None:
+        """Have nodes that join a running lab join at its time; those that are there keep theirs, skews included."""
+        offsets = prober.clock()
+        ahead = min((offset for node, offset in offsets.items() if node not in missing), default=0)
+        joining = {name: ahead for name, spec in missing.items() if spec.node.on_lab_clock}
+        if ahead and joining:
+            containers.put_files(self.api, labels.container_name(self.lab, writer), _clock_files(joining))
+
+    def _start(self, spec: ContainerSpec) -> None:
+        port = containers.create_and_start(self.api, self.lab, spec, self.marks)
+        self._count(spec.node.name)
+        if port != spec.node.port:
+            self.report(Event(spec.node.name, f"port {spec.node.port} is in use; listening on {port} instead"))
+
+    def _count(self, node: str) -> None:
+        self.started += 1
+        self.report(Event(node, "started", self.started))
+
+    def _flush(self, node: Node) -> None:
+        handle = NodeHandle(self.api, self.lab, node, lambda _node: None)
+        handle.flush()
+        handle.close()
+
+    def _go_on(self, container: Container) -> None:
+        if container.state == "paused":
+            self.api.unpause(container.id)
+        else:
+            self.api.start(container.id)
+        self.report(Event(container.node, "started again"))
+
+    def _wait(self, topology: Topology, wanted: Mapping[str, ContainerSpec], prober: Prober) -> None:
+        nodes = list(topology.nodes.values())
+        self.report(Event(self.lab, "waiting for answers"))
+        look = self._watch(wanted)
+        # Resolvers last: asked while the hierarchy is still coming up, they would remember servers as dead.
+        servers = [node for node in nodes if node.role.is_server]
+        wait_ready(prober, checks(topology, servers, resolution=True), look)
+        wait_ready(prober, checks(topology, [node for node in nodes if node not in servers], resolution=True), look)
+
+    def _watch(self, wanted: Mapping[str, ContainerSpec]) -> Callable[[], None]:
+        def look() -> None:
+            for name, container in containers.containers(self.api, self.lab).items():
+                if container.state in ("exited", "dead") and name in wanted:
+                    raise node_failed(self.api, wanted[name], container.id, "ended right after its start")
+
+        return look
+
+
+_SOUND = ("running", "paused", "exited")  # states of a container that can go on
+
+
+def _clock_files(offsets: Mapping[str, int]) -> dict[str, bytes]:
+    return {f"{_CLOCKS}/{node}": struct.pack("=q", offset) for node, offset in offsets.items()}
