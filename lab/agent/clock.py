@@ -1,0 +1,61 @@
+"""The lab's clock: one file a node, each a native signed 64-bit number of nanoseconds added to the node's wall clock.
+
+The nodes' programs have their file mapped into memory, so a step is one memory write and takes effect at once.
+"""
+
+import mmap
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+# "q" without a byte order is the C type: written with one 8-byte store, so that a reader never sees half of a step.
+_OFFSET: Final = struct.Struct("q")
+_LIMIT: Final = 2**63
+
+
+class ClockError(ValueError):
+    """The clock cannot be read or set as asked; the text says why."""
+
+
+class Clock:
+    """The clock of a lab, in a directory. A directory that is missing is a clock without nodes."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def read(self) -> dict[str, int]:
+        """Return each node's offset in nanoseconds. Raises ClockError if a file is not a clock, or OSError."""
+        if not self._directory.is_dir():
+            return {}
+        return {path.name: self._offset(path) for path in sorted(self._directory.iterdir()) if path.is_file()}
+
+    def set(self, offsets: Mapping[str, int], *, force: bool = False) -> None:
+        """Set the offsets, nanoseconds, of some nodes: of all or, if one is refused, of none.
+
+        Raises ClockError on an unknown node, a value that does not fit, or one below the present offset unless forced;
+        OSError if a file can't be written.
+        """
+        present = self.read()
+        for node, offset in offsets.items():
+            if node not in present:
+                known = ", ".join(present) or "none"
+                raise ClockError(f"the lab's clock has no node {node!r} (it has: {known})")
+            if type(offset) is not int or not -_LIMIT <= offset < _LIMIT:
+                raise ClockError(f"an offset is a whole number of nanoseconds in 64 bits, not {offset!r} ({node})")
+            if offset < present[node] and not force:
+                raise ClockError(
+                    f"the lab's clock only goes forward: {node} is at {present[node]} ns, {offset} ns was asked; "
+                    "restart or flush the node's programs and use force"
+                )
+        for node, offset in offsets.items():
+            with (self._directory / node).open("r+b") as file, mmap.mmap(file.fileno(), _OFFSET.size) as memory:
+                _OFFSET.pack_into(memory, 0, offset)
+
+    @staticmethod
+    def _offset(path: Path) -> int:
+        data = path.read_bytes()
+        if len(data) != _OFFSET.size:
+            raise ClockError(f"{path} is not a clock: it has {len(data)} octets, not {_OFFSET.size}")
+        (offset,) = _OFFSET.unpack(data)
+        return int(offset)

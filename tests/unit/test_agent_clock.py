@@ -1,0 +1,63 @@
+import struct
+
+import pytest
+
+from lab.agent.clock import Clock, ClockError
+
+
+@pytest.fixture
+def directory(tmp_path):
+    for node in ("resolver-1", "resolver-2"):
+        (tmp_path / node).write_bytes(struct.pack("q", 0))
+    return tmp_path
+
+
+def test_a_step_is_in_the_file_and_leaves_the_other_nodes_alone(directory):
+    clock = Clock(directory)
+    clock.set({"resolver-1": 169_200_000_000_000})
+    assert clock.read() == {"resolver-1": 169_200_000_000_000, "resolver-2": 0}
+    assert struct.unpack("q", (directory / "resolver-1").read_bytes()) == (169_200_000_000_000,)
+
+
+def test_a_step_is_seen_through_a_mapping_made_before(directory):
+    import mmap
+
+    with (directory / "resolver-1").open("rb") as file, mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ) as memory:
+        Clock(directory).set({"resolver-1": 5})
+        assert struct.unpack("q", memory[:8]) == (5,)
+
+
+def test_it_only_goes_forward_unless_forced(directory):
+    clock = Clock(directory)
+    clock.set({"resolver-1": 10})
+    clock.set({"resolver-1": 10})
+    with pytest.raises(ClockError, match="the lab's clock only goes forward"):
+        clock.set({"resolver-2": 20, "resolver-1": 9})
+    assert clock.read() == {"resolver-1": 10, "resolver-2": 0}, "all are set or none"
+    clock.set({"resolver-1": -9}, force=True)
+    assert clock.read()["resolver-1"] == -9
+
+
+@pytest.mark.parametrize("node", ["resolver-3", "../resolver-1", "", "."])
+def test_an_unknown_node_is_refused_and_the_known_ones_are_named(directory, node):
+    with pytest.raises(ClockError, match="resolver-1, resolver-2"):
+        Clock(directory).set({node: 1})
+
+
+@pytest.mark.parametrize("offset", [1.5, "1", None, True, 2**63])
+def test_an_offset_is_a_number_of_64_bits(directory, offset):
+    with pytest.raises(ClockError, match="whole number"):
+        Clock(directory).set({"resolver-1": offset})
+
+
+def test_without_a_directory_there_are_no_nodes(tmp_path):
+    clock = Clock(tmp_path / "none")
+    assert clock.read() == {}
+    with pytest.raises(ClockError, match="none"):
+        clock.set({"resolver-1": 1})
+
+
+def test_a_file_of_another_size_is_named(directory):
+    (directory / "notes").write_bytes(b"abc")
+    with pytest.raises(ClockError, match="notes"):
+        Clock(directory).read()
