@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from lab.agent.protocol import Attempt, Query, Result
@@ -193,9 +194,10 @@ _RCODES = {
 def _records(section: Any) -> tuple[ResourceRecord, ...]:
     from dnslib import QTYPE
 
-    return tuple(
-        ResourceRecord(
-            str(record.rname), record.ttl, QTYPE.forward.get(record.rtype, f"TYPE{record.rtype}"), str(record.rdata)
-        )
-        for record in section
-    )
+    found = []
+    for record in section:
+        kind, data = QTYPE.forward.get(record.rtype, f"TYPE{record.rtype}"), str(record.rdata)
+        if kind == "AAAA":
+            data = str(IPv6Address(data))  # dnslib does not shorten as RFC 5952 says
+        found.append(ResourceRecord(str(record.rname), record.ttl, kind, data))
+    return tuple(found)

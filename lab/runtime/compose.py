@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,18 +41,25 @@ def render(declaration: Declaration) -> dict[str, str]:
     return files
 
 
+def stale(declaration: Declaration, folder: Path) -> list[Path]:
+    """The files in `folder` that are missing, other than rendered, or left from an earlier rendering."""
+    files = {folder / path: text for path, text in render(declaration).items()}
+    wrong = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    return wrong + [path for path in sorted((folder / _NODES).rglob("*")) if path.is_file() and path not in files]
+
+
 def write(declaration: Declaration, folder: Path) -> list[Path]:
     """Write the rendering into `folder` and remove files of an earlier one; the paths that changed."""
+    changed = stale(declaration, folder)
     files = {folder / path: text for path, text in render(declaration).items()}
-    changed = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     for path in changed:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(files[path], encoding="utf-8")
-    for path in sorted((folder / _NODES).rglob("*"), reverse=True):
-        if path.is_file() and path not in files:
+        if path in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files[path], encoding="utf-8")
+        else:
             path.unlink()
-            changed.append(path)
-        elif path.is_dir() and not any(path.iterdir()):
+    for path in sorted((folder / _NODES).rglob("*"), reverse=True):
+        if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
     return changed
 
@@ -78,4 +86,5 @@ def _template(**values: object) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["flow"] = json.dumps  # JSON is YAML in its flow style; Jinja's own filter escapes for HTML
     return environment.get_template(f"{FILE}.j2").render(**values)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 class Event:
     """One thing that has happened, or goes on.
 
-    `subject` is what it is about (a node, an image); with `total` above 0, `step` of `total` of it is done.
+    `subject` is what it is about (a lab, a node, an image). With `total` above 0 it is a step: `step` of `total` of
+    `subject` is done; without, it is news that a person should see.
     """
 
     subject: str

@@ -29,7 +29,7 @@ from lab.topology.derive import derive
 from lab.topology.model import Node, Role, Topology
 
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker import APIClient, DockerClient
 
 STUB_TIMEOUT = 5.0  # seconds an attempt, and rounds over the servers: the defaults of resolv.conf(5)
 STUB_ATTEMPTS = 2
@@ -131,6 +131,11 @@ class Lab:
     def node(self, name: str) -> NodeHandle:
         """The node called `name`, by node name, DNS name or address. Raises `BadInput`."""
         return self.nodes[self.topology.node(name).name]
+
+    @property
+    def api(self) -> APIClient:
+        """The Docker API the lab is on, for the modules of this package."""
+        return self._client.api
 
     @property
     def resolvers(self) -> list[NodeHandle]:

@@ -33,14 +33,14 @@ class NodeHandle:
 
     @property
     def state(self) -> str:
-        """As Docker says: created, running, paused, restarting, exited, dead; "missing" when there is none."""
+        """As Docker says (created, running, paused, restarting, dead), but "stopped" for exited, and "missing"."""
         from docker.errors import NotFound
 
         try:
             state: str = self._api.inspect_container(self.container)["State"]["Status"]
         except NotFound:
             return "missing"
-        return state
+        return "stopped" if state == "exited" else state
 
     def stop(self) -> None:
         """Stop the program as an operator would: its stop signal, then SIGKILL. Its address leaves the network."""

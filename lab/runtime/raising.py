@@ -78,6 +78,7 @@ class _Raising:
     images: Mapping[str, str]
     report: Report
     marks: Mapping[str, str]
+    missing: int = 0  # containers to be made
     started: int = 0
 
     def run(self) -> Raised:
@@ -85,6 +86,7 @@ class _Raising:
         wanted = specs(topology, self.images)
         present = self._without_stale(wanted)
         missing = {name: spec for name, spec in wanted.items() if name not in present}
+        self.missing = len(missing)
         self.api.create_volume(labels.volume_name(self.lab), labels={labels.LAB: self.lab})
         memory.remember(self.api, self.lab, self.declaration)
         each(self._go_on, [container for container in present.values() if not container.running])
@@ -153,7 +155,7 @@ class _Raising:
 
     def _count(self, node: str) -> None:
         self.started += 1
-        self.report(Event(node, "started", self.started))
+        self.report(Event(self.lab, f"{node} started", self.started, self.missing))
 
     def _flush(self, node: Node) -> None:
         handle = NodeHandle(self.api, self.lab, node, lambda _node: None)
@@ -169,7 +171,7 @@ class _Raising:
 
     def _wait(self, topology: Topology, wanted: Mapping[str, ContainerSpec], prober: Prober) -> None:
         nodes = list(topology.nodes.values())
-        self.report(Event(self.lab, "waiting for answers"))
+        self.report(Event(self.lab, "waiting for answers", self.started, max(1, self.missing)))
         look = self._watch(wanted)
         # Resolvers last: asked while the hierarchy is still coming up, they would remember servers as dead.
         servers = [node for node in nodes if node.role.is_server]

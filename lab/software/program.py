@@ -140,7 +140,8 @@ def command(node: Node, topology: Topology) -> list[str]:
 def control(node: Node, verb: Verb, name: str = "") -> str:
     """The shell line that makes the node's program do `verb`; `name` is the owner name of `flush_name`.
 
-    It runs on the clock of the program it speaks to: some sign their commands with the time (rndc does). Raises `BadInput` when the node's program has no such verb.
+    It runs on the clock of the program it speaks to: some sign their commands with the time (rndc does). Raises
+    `BadInput` when the node's program has no such verb.
     """
     runs = None if node.program is None else program(node.program)
     line: str | None = None if runs is None else getattr(runs, verb)

@@ -1,0 +1,1 @@
+"""dnslab, the command: one module a group of verbs, thin."""

@@ -1,0 +1,109 @@
+"""How the nodes of a lab are: what Docker says of them, and whether they answer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from lab.runtime.containers import Container
+from lab.runtime.images import VERSION
+from lab.runtime.lab import Lab
+from lab.runtime.parallel import each
+from lab.runtime.readiness import checks
+from lab.topology.model import Node, spoken
+
+HEALTHY = "ok"
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node; `uptime` in seconds, `memory` in octets (resident, without the page cache), None when not running."""
+
+    node: str
+    role: str
+    program: str
+    version: str
+    name: str  # in the DNS
+    ipv4: str
+    ipv6: str
+    health: str  # "ok", else what is wrong
+    uptime: float | None
+    memory: int | None
+    zones: tuple[str, ...]
+    clock: str  # "lab" or "host"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain data."""
+        return asdict(self)
+
+
+def status(lab: Lab) -> list[NodeStatus]:
+    """Every node of `lab`, in the order of declaration."""
+    found = lab.containers()
+    answering = _answering(lab, found)
+
+    def one(node: Node) -> NodeStatus:
+        container = found.get(node.name)
+        known = _inspect(lab, container) if container else _Inspection()
+        return NodeStatus(
+            node.name,
+            node.role.value,
+            node.program or "",
+            known.version,
+            spoken(node.hostname) if node.hostname else "",
+            *node.addresses,
+            _health(node, container, answering),
+            known.uptime,
+            known.memory,
+            tuple(zone.label for zone in lab.topology.zones_of(node)),
+            "lab" if node.on_lab_clock else "host",
+        )
+
+    return each(one, lab.topology.nodes.values())
+
+
+@dataclass(frozen=True)
+class _Inspection:
+    version: str = ""
+    uptime: float | None = None
+    memory: int | None = None
+
+
+def _inspect(lab: Lab, container: Container) -> _Inspection:
+    api = lab.api
+    package = container.labels.get(VERSION, "")  # a container inherits the labels of its image
+    version = package.split(" ", 1)[-1]
+    if container.state not in ("running", "paused"):
+        return _Inspection(version)
+    started = api.inspect_container(container.id)["State"]["StartedAt"]
+    memory = api.stats(container.id, stream=False, one_shot=True).get("memory_stats", {}).get("stats", {})
+    resident = memory.get("anon", memory.get("total_rss"))  # cgroup v2, cgroup v1
+    return _Inspection(version, (datetime.now(timezone.utc) - _time(started)).total_seconds(), resident)
+
+
+def _time(text: str) -> datetime:
+    """Docker's RFC 3339 with nine decimals; Python before 3.11 reads six."""
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z?$|Z$", r"\1", text)).replace(tzinfo=timezone.utc)
+
+
+def _answering(lab: Lab, found: dict[str, Container]) -> dict[str, bool]:
+    """Whether each node that runs gives the answers of a healthy one; empty when there is nobody to ask from."""
+    if not any(found.get(host.name) and found[host.name].running for host in lab.topology.hosts[:1]):
+        return {}
+    asked = [node for node in lab.topology.nodes.values() if node.name in found and found[node.name].running]
+    wanted = checks(lab.topology, asked, resolution=False)
+    results = lab.prober().ask([check.query for check in wanted], window=256)
+    passed: dict[str, bool] = {}
+    for check, result in zip(wanted, results, strict=True):
+        passed[check.node] = passed.get(check.node, True) and check.passed(result)
+    return passed
+
+
+def _health(node: Node, container: Container | None, answering: dict[str, bool]) -> str:
+    if container is None:
+        return "missing"
+    if not container.running:
+        return "stopped" if container.state == "exited" else container.state
+    return HEALTHY if answering.get(node.name, True) else "no answer"
