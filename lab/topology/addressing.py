@@ -10,6 +10,7 @@ from zlib import crc32
 from lab.topology.declaration import GATEWAY, Declaration
 
 _FIRST_SERVER = 11  # below it: the bridge's own address, and room for hand-written ones
+_LARGE = IPv4Network("10.64.0.0/10")  # other subnets larger than a /24 are cut from here
 _ROOMY = 128  # subnets from this size on keep servers, resolvers and hosts in ranges of their own
 
 
@@ -28,14 +29,16 @@ def preferred_subnets(declaration: Declaration) -> Subnets:
 
 
 def candidate_subnets(declaration: Declaration) -> Iterator[Subnets]:
-    """The preferred subnets, then others of the same size for when those are taken."""
+    """The preferred subnets, then others of the same size for when those are taken; no two of them overlap."""
     first = preferred_subnets(declaration)
     yield first
-    for number in range(256):
-        other = _numbered(number)
-        prefix = first.ipv4.prefixlen
-        ipv4 = other.ipv4 if prefix >= 24 else IPv4Network((int(IPv4Address("10.64.0.0")) + (number << 16), 16))
-        yield Subnets(IPv4Network((ipv4.network_address, max(prefix, ipv4.prefixlen))), other.ipv6)
+    prefix = first.ipv4.prefixlen
+    large = _LARGE.subnets(new_prefix=prefix) if prefix < 24 else ()
+    small = (IPv4Network((_numbered(number).ipv4.network_address, max(prefix, 24))) for number in range(256))
+    for number, ipv4 in zip(range(256), large or small, strict=False):
+        ipv6 = _numbered(number).ipv6
+        if not (ipv4.overlaps(first.ipv4) or ipv6.overlaps(first.ipv6)):
+            yield Subnets(ipv4, ipv6)
 
 
 def assign(declaration: Declaration, subnets: Subnets) -> dict[str, tuple[IPv4Address, IPv6Address]]:

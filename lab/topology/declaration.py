@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,8 @@ import dns.ttl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 MAX_TTL = 2**31 - 1  # RFC 2181 section 8
+
+_HOST_LABEL = re.compile(rb"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
 
 Clock = Literal["lab", "host"]
 
@@ -35,6 +38,8 @@ def _host_name(text: str) -> str:
         raise ValueError(f"{text!r} is not a domain name: {error}") from None
     if name == dns.name.root:
         raise ValueError("the root is not the name of a node; write one like ns1.example.com")
+    if not all(_HOST_LABEL.fullmatch(label) for label in name.labels[:-1]):
+        raise ValueError(f"{text!r} is not a host name: letters, digits and hyphens (RFC 1123 section 2.1)")
     return text
 
 

@@ -64,8 +64,10 @@ class Zone:
 
     @property
     def file(self) -> str:
-        """Name of its zone file."""
-        return "root.zone" if self.name == root else f"{self.name.to_text(omit_final_dot=True).lower()}.zone"
+        """Name of its zone file; `+` is in no zone's name and keeps `root.` and RFC 2317 zones (0/25...) apart."""
+        if self.name == root:
+            return "root.zone"
+        return f"{'+root' if self.label == 'root' else self.label.replace('/', '+')}.zone"
 
     @property
     def label(self) -> str:

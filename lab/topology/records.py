@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from dns.name import Name
 
 from lab.topology.declaration import MAX_TTL
 from lab.topology.model import Record
+
+_OWNER = re.compile(r"(\\.|[^\\\s])+")  # a backslash may escape a blank
 
 
 @dataclass(frozen=True)
@@ -39,36 +42,54 @@ def read_records(text: str, zone: Name, ttl: int) -> list[Written | Unreadable]:
     every mistake at once.
     """
     found: list[Written | Unreadable] = []
-    origin, owner = zone, ""
+    origin = owner = zone
     for line, entry in _entries(text):
-        directive, _, argument = entry.strip().partition(" ")
+        directive, *arguments = entry.split()
         try:
             if directive.upper() == "$ORIGIN":
-                origin = dns.name.from_text(argument.strip(), origin)
+                origin = dns.name.from_text(" ".join(arguments), origin)
             elif directive.upper() == "$TTL":
-                ttl = dns.ttl.from_text(argument.strip())
+                ttl = _in_range(dns.ttl.from_text(" ".join(arguments)))
             elif directive.startswith("$"):
                 found.append(Unreadable(line, f"directive {directive} is not understood here; $ORIGIN and $TTL are"))
             else:
-                if entry[0].isspace():
-                    entry = owner + entry  # RFC 1035 section 5.1: a blank owner is the last stated one
-                owner = entry.split(maxsplit=1)[0]
-                found += [Written(record, line) for record in _parse(entry, origin, ttl)]
+                rest = entry
+                if stated := _OWNER.match(entry):  # else blank: the last stated one (RFC 1035 section 5.1)
+                    owner, rest = dns.name.from_text(stated[0], origin), entry[stated.end() :]
+                found += [Written(record, line) for record in _parse(owner, rest.lstrip(), origin, ttl)]
         except (dns.exception.DNSException, ValueError) as error:
             found.append(Unreadable(line, _reason(entry, error)))
     return found
 
 
-def _parse(entry: str, origin: Name, ttl: int) -> Iterator[Record]:
-    for rrset in dns.zonefile.read_rrsets(entry + "\n", rdclass=None, origin=origin, default_ttl=ttl):
-        if rrset.ttl > MAX_TTL:
-            raise ValueError(f"TTL {rrset.ttl} is out of range; it must be 0 to {MAX_TTL} (RFC 2181 section 8)")
-        for rdata in rrset:
-            yield Record(rrset.name, rrset.ttl, dns.rdatatype.to_text(rrset.rdtype), rdata.to_text())
+def _parse(owner: Name, rest: str, origin: Name, ttl: int) -> list[Record]:
+    """The record that `rest` (TTL, class, type and data) says of `owner`."""
+    first, *more = rest.split(maxsplit=1) or [""]
+    if not more:
+        raise ValueError("a record has an owner name, a type and data")
+    if first.isdecimal():
+        _in_range(int(first))
+    records = []
+    # The owner goes beside the text: dnspython drops what it finds outside of `origin` without a word.
+    for rrset in dns.zonefile.read_rrsets(rest + "\n", name=owner, rdclass=None, origin=origin, default_ttl=ttl):
+        _in_range(rrset.ttl)
+        if rrset.rdtype == dns.rdatatype.TYPE0 or dns.rdatatype.is_metatype(rrset.rdtype):
+            raise ValueError("a type of queries and messages, not of data (RFC 6895 section 3.1)")
+        kind = dns.rdatatype.to_text(rrset.rdtype)
+        records += [Record(owner, rrset.ttl, kind, rdata.to_text()) for rdata in rrset]
+    return records
+
+
+def _in_range(ttl: int) -> int:
+    if ttl > MAX_TTL:
+        raise ValueError(f"TTL {ttl} is out of range; it must be 0 to {MAX_TTL} (RFC 2181 section 8)")
+    return ttl
 
 
 def _reason(entry: str, error: Exception) -> str:
     reason = str(error).removeprefix("<input>:1: ").removeprefix("<input>:2: ") or type(error).__name__
+    if reason == dns.exception.SyntaxError.__doc__:  # what dnspython says when it says nothing
+        reason = "the data is not that of its type"
     return f"cannot read {' '.join(entry.split())!r} as a record: {reason}"
 
 
@@ -83,7 +104,7 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
         depth += opened
         if depth <= 0:
             if entry.strip():
-                yield start, entry.replace("\t", " ").rstrip()
+                yield start, entry.rstrip()
             entry, depth = "", 0
     if entry.strip():
         yield start, entry.rstrip()
