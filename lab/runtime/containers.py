@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import EnvironmentProblem
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, to be reached from the machine
 _PORTS_TO_TRY = 200
+_LAST_PORT = 65535
+CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,12 @@ def containers(api: APIClient, lab: str) -> dict[str, Container]:
 
 
 def create(api: APIClient, lab: str, spec: ContainerSpec, marks: Mapping[str, str]) -> str:
-    """Create the container of `spec`, not started, and return its id; `marks` are further labels."""
+    """Create the container of `spec`, not started, and return its id; `marks` are further labels.
+
+    Raises `EnvironmentProblem` with Docker's reason.
+    """
+    from docker.errors import APIError
+
     node = spec.node
     host_config: dict[str, Any] = {
         **spec.limits,
@@ -57,6 +65,16 @@ def create(api: APIClient, lab: str, spec: ContainerSpec, marks: Mapping[str, st
     }
     if node.port is not None:
         host_config["port_bindings"] = {"53/udp": ("127.0.0.1", node.port), "53/tcp": ("127.0.0.1", node.port)}
+    try:
+        return _create(api, lab, spec, host_config, marks)
+    except APIError as error:
+        raise EnvironmentProblem(f"Docker did not create {node.name}: {error.explanation}") from None
+
+
+def _create(
+    api: APIClient, lab: str, spec: ContainerSpec, host_config: dict[str, Any], marks: Mapping[str, str]
+) -> str:
+    node = spec.node
     endpoint = api.create_endpoint_config(ipv4_address=str(node.ipv4), ipv6_address=str(node.ipv6))
     endpoints: Any = {labels.network_name(lab): endpoint}  # the stubs of `docker` have one level less
     created = api.create_container(
@@ -84,31 +102,29 @@ def create(api: APIClient, lab: str, spec: ContainerSpec, marks: Mapping[str, st
     return container
 
 
-def create_and_start(api: APIClient, lab: str, spec: ContainerSpec, marks: Mapping[str, str]) -> int | None:
-    """Create and start the container of `spec`; return the port it is published on, if it is the gateway.
+def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: Mapping[str, str]) -> int | None:
+    """Start a container that was created from `spec`; return the port it is published on, if it is the gateway.
 
-    A port that is in use gives way to the next free one.
+    A port that is in use gives way to the next free one, in a container made anew. Raises `EnvironmentProblem` with
+    Docker's reason.
     """
-    from dataclasses import replace
-
     from docker.errors import APIError
 
-    for attempt in range(_PORTS_TO_TRY):
-        container = create(api, lab, spec, marks)
+    wanted = spec.node.port
+    for port in [None] if wanted is None else range(wanted, min(wanted + _PORTS_TO_TRY, _LAST_PORT + 1)):
         try:
+            if port != spec.node.port:
+                spec = replace(spec, node=replace(spec.node, port=port))
+                container = create(api, lab, spec, marks)
             api.start(container)
         except APIError as error:
             reason = str(error.explanation or "")
-            port = spec.node.port
             if port is None or not ("already allocated" in reason or "already in use" in reason):
                 raise EnvironmentProblem(f"Docker did not start {spec.node.name}: {reason}") from None
             api.remove_container(container, force=True)
-            if attempt == _PORTS_TO_TRY - 1:
-                raise EnvironmentProblem(f"no free port from {port - attempt} to {port} for the gateway") from None
-            spec = replace(spec, node=replace(spec.node, port=port + 1))
-            continue
-        break
-    return spec.node.port
+        else:
+            return port
+    raise EnvironmentProblem(f"no free port for the gateway, from {wanted} on; set `gateway: {{port: ...}}`")
 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
@@ -137,6 +153,26 @@ def put_files(api: APIClient, container: str, files: Mapping[str, bytes]) -> Non
             entry.mtime = now  # programs reload what has a newer time than before
             archive.addfile(entry, io.BytesIO(content))
     api.put_archive(container, FOLDER, buffer.getvalue())
+
+
+def clock_of(api: APIClient, container: str, besides: Collection[str]) -> int:
+    """How far the lab's clock is ahead, nanoseconds: the least offset in the volume, as skews only add to it.
+
+    `container` may be stopped, or not yet started; the nodes `besides` do not count.
+    """
+    from docker.errors import NotFound
+
+    try:
+        pieces, _ = api.get_archive(container, f"{FOLDER}/{CLOCKS}")
+    except NotFound:
+        return 0
+    with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
+        offsets = {
+            entry.name.rpartition("/")[2]: struct.unpack("=q", content.read(8))[0]
+            for entry in archive
+            if (content := archive.extractfile(entry)) is not None
+        }
+    return min((offset for node, offset in offsets.items() if node not in besides), default=0)
 
 
 def _container(entry: dict[str, Any]) -> Container:

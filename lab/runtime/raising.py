@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.runtime import containers, labels, memory, network
@@ -21,12 +21,10 @@ from lab.runtime.spec import ContainerSpec, specs
 from lab.topology.addressing import Subnets
 from lab.topology.declaration import Declaration
 from lab.topology.derive import derive
-from lab.topology.model import Node, Topology
+from lab.topology.model import Node, Role, Topology
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
-
-_CLOCKS = "clock"  # folder of the volume with one offset a node
 
 
 @dataclass(frozen=True)
@@ -80,31 +78,36 @@ class _Raising:
     marks: Mapping[str, str]
     missing: int = 0  # containers to be made
     started: int = 0
+    ids: dict[str, str] = field(default_factory=dict)  # container of each node
+    prober: Prober | None = None
 
     def run(self) -> Raised:
         topology = derive(self.declaration, self._network())
         wanted = specs(topology, self.images)
         present = self._without_stale(wanted)
-        missing = {name: spec for name, spec in wanted.items() if name not in present}
+        # The first host is first in everything: files go into the volume through it, and the prober runs in it.
+        writer = topology.hosts[0].name
+        missing = sorted(
+            (spec for name, spec in wanted.items() if name not in present), key=lambda s: s.node.name != writer
+        )
         self.missing = len(missing)
         self.api.create_volume(labels.volume_name(self.lab), labels={labels.LAB: self.lab})
         memory.remember(self.api, self.lab, self.declaration)
         each(self._go_on, [container for container in present.values() if not container.running])
-        writer = topology.hosts[0].name
-        self._write_files(missing, present.get(writer), wanted[writer])
-        # The prober boots while the others start.
-        prober = Prober(self.api, labels.container_name(self.lab, writer), writer)
+        self.ids |= {name: container.id for name, container in present.items()}
+        each(self._create, missing)
         try:
-            if present:
-                self._set_clocks(prober, writer, missing)
-            each(self._start, [spec for name, spec in missing.items() if name != writer])
-            self._wait(topology, wanted, prober)
+            if missing:
+                self._write_files(missing, writer, fresh=not present)
+            each(self._start, missing)
+            self._wait(topology, wanted, self._prober(writer))
             # Readiness went through the resolvers: what they learnt is nothing a person asked for.
-            each(self._flush, [node for node in topology.resolvers if node.name in missing])
+            each(self._flush, [spec.node for spec in missing if spec.node.role is Role.RESOLVER])
         except BaseException:
-            prober.close()
+            if self.prober is not None:
+                self.prober.close()
             raise
-        return Raised(topology, prober, tuple(missing))
+        return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
 
     def _network(self) -> Subnets:
         subnets = network.find(self.api, self.lab)
@@ -126,32 +129,33 @@ class _Raising:
         containers.remove(self.api, [present[name].id for name in present if name not in stay])
         return stay
 
-    def _write_files(
-        self, missing: Mapping[str, ContainerSpec], present: Container | None, writer: ContainerSpec
-    ) -> None:
-        """Put the files of what is missing into the volume, through the host, and have it run."""
-        files = {f"{name}/{path}": text.encode() for name, spec in missing.items() for path, text in spec.files.items()}
-        clocks = {name: 0 for name, spec in missing.items() if spec.node.on_lab_clock}
-        container = present.id if present else containers.create(self.api, self.lab, writer, self.marks)
-        if missing:
-            containers.put_files(self.api, container, files | _clock_files(clocks))
-        if present is None:
-            self.api.start(container)
-            self._count(writer.node.name)
+    def _create(self, spec: ContainerSpec) -> None:
+        self.ids[spec.node.name] = containers.create(self.api, self.lab, spec, self.marks)
 
-    def _set_clocks(self, prober: Prober, writer: str, missing: Mapping[str, ContainerSpec]) -> None:
-        """Have nodes that join a running lab join at its time; those that are there keep theirs, skews included."""
-        offsets = prober.clock()
-        ahead = min((offset for node, offset in offsets.items() if node not in missing), default=0)
-        joining = {name: ahead for name, spec in missing.items() if spec.node.on_lab_clock}
-        if ahead and joining:
-            containers.put_files(self.api, labels.container_name(self.lab, writer), _clock_files(joining))
+    def _write_files(self, missing: Sequence[ContainerSpec], writer: str, *, fresh: bool) -> None:
+        """Put the files of what is missing into the volume, and what each clock says.
+
+        Nodes that join a running lab join at its time; those that are there keep theirs, skews included.
+        """
+        files = {f"{spec.node.name}/{path}": text.encode() for spec in missing for path, text in spec.files.items()}
+        joining = [spec.node.name for spec in missing if spec.node.on_lab_clock]
+        ahead = 0 if fresh else containers.clock_of(self.api, self.ids[writer], besides=joining)
+        files |= {f"{containers.CLOCKS}/{node}": struct.pack("=q", ahead) for node in joining}
+        containers.put_files(self.api, self.ids[writer], files)
 
     def _start(self, spec: ContainerSpec) -> None:
-        port = containers.create_and_start(self.api, self.lab, spec, self.marks)
-        self._count(spec.node.name)
-        if port != spec.node.port:
-            self.report(Event(spec.node.name, f"port {spec.node.port} is in use; listening on {port} instead"))
+        node = spec.node
+        port = containers.start(self.api, self.lab, spec, self.ids[node.name], self.marks)
+        self._count(node.name)
+        if port != node.port:
+            self.report(Event(node.name, f"port {node.port} is in use; listening on {port} instead"))
+        if node.role is Role.HOST and self.prober is None:
+            self._prober(node.name)  # it boots while the others start
+
+    def _prober(self, host: str) -> Prober:
+        if self.prober is None:
+            self.prober = Prober(self.api, labels.container_name(self.lab, host), host)
+        return self.prober
 
     def _count(self, node: str) -> None:
         self.started += 1
@@ -188,7 +192,3 @@ class _Raising:
 
 
 _SOUND = ("running", "paused", "exited")  # states of a container that can go on
-
-
-def _clock_files(offsets: Mapping[str, int]) -> dict[str, bytes]:
-    return {f"{_CLOCKS}/{node}": struct.pack("=q", offset) for node, offset in offsets.items()}
