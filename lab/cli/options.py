@@ -19,13 +19,25 @@ def _debug(value: bool) -> bool:
     return value
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.", callback=_json)]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.", callback=_debug)]
+# Eager: read before the others, so that what is wrong with those is told in JSON too.
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.", callback=_json, is_eager=True)]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the stack trace of an error.", callback=_debug, is_eager=True)
+]
 LabName = Annotated[
     str | None,
     typer.Option("--lab", "-l", metavar="LAB", envvar="DNSLAB_LAB", help="Which lab, when several are up."),
 ]
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="Node name, its name in the DNS, or its address.")]
 Source = Annotated[
-    str, typer.Argument(metavar="[LAB|FILE]", help="A lab that comes with dnslab, or the path of a lab file.")
+    str, typer.Argument(metavar="LAB|FILE", help="A lab that comes with dnslab, or the path of a lab file.")
 ]
+
+
+def examples(*lines: tuple[str, str]) -> str:
+    """Examples of a verb for the end of its help: command and meaning, one a line."""
+    from rich.markup import escape
+
+    width = max(len(command) for command, _ in lines)
+    shown = (f"  [cyan]dnslab {escape(command)}[/]{' ' * (width - len(command))}  {meaning}" for command, meaning in lines)
+    return "[bold]Examples[/]\n\n" + "\n\n".join(shown)

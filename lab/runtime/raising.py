@@ -85,11 +85,9 @@ class _Raising:
         topology = derive(self.declaration, self._network())
         wanted = specs(topology, self.images)
         present = self._without_stale(wanted)
-        # The first host is first in everything: files go into the volume through it, and the prober runs in it.
+        # Files go into the volume through the first host, and the prober runs in it.
         writer = topology.hosts[0].name
-        missing = sorted(
-            (spec for name, spec in wanted.items() if name not in present), key=lambda s: s.node.name != writer
-        )
+        missing = sorted((spec for name, spec in wanted.items() if name not in present), key=_urgency)
         self.missing = len(missing)
         self.api.create_volume(labels.volume_name(self.lab), labels={labels.LAB: self.lab})
         memory.remember(self.api, self.lab, self.declaration)
@@ -189,6 +187,11 @@ class _Raising:
                     raise node_failed(self.api, wanted[name], container.id, "ended right after its start")
 
         return look
+
+
+def _urgency(spec: ContainerSpec) -> int:
+    """What takes longest to start goes first: the host, in which the prober boots, then the gateway with its ports."""
+    return {Role.HOST: 0, Role.GATEWAY: 1}.get(spec.node.role, 2)
 
 
 _SOUND = ("running", "paused", "exited")  # states of a container that can go on
