@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from lab import labs
 from lab.agent.protocol import ProtocolError, Query, Transport
@@ -30,9 +30,28 @@ from lab.topology.model import Node, Role, Topology
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
+    from typing_extensions import Unpack
 
 STUB_TIMEOUT = 5.0  # seconds an attempt, and rounds over the servers: the defaults of resolv.conf(5)
 STUB_ATTEMPTS = 2
+
+
+class How(TypedDict, total=False):
+    """How a question is asked.
+
+    Without `at` it is asked as the host's programs would: the resolvers of its resolv.conf in turn, 5 s and two rounds,
+    and again over TCP when truncated.
+    """
+
+    host: str | None  # node that asks; default: the first host
+    at: str | None  # one node to ask instead of the host's resolvers, in one round
+    transport: Transport
+    ipv6: bool  # ask at the IPv6 address
+    recurse: bool  # RD
+    dnssec_ok: bool  # DO (RFC 3225)
+    tcp_fallback: bool  # ask again over TCP when TC is set; default: yes
+    timeout: float | None  # seconds an attempt
+    attempts: int | None  # rounds over the servers
 
 
 class Lab:
@@ -167,53 +186,18 @@ class Lab:
                 self._probers[node.name] = Prober(self._client.api, container, node.name)
             return self._probers[node.name]
 
-    def query(
-        self,
-        name: str,
-        type: str = "A",
-        *,
-        host: str | None = None,
-        at: str | None = None,
-        transport: Transport = "udp",
-        ipv6: bool = False,
-        recurse: bool = True,
-        dnssec_ok: bool = False,
-        timeout: float | None = None,
-        attempts: int | None = None,
-    ) -> Answer:
-        """Ask one question from inside the lab.
+    def query(self, name: str, type: str = "A", **how: Unpack[How]) -> Answer:
+        """Ask one question from inside the lab, in the way that `How` describes.
 
-        Without `at` it is asked as the host's programs would: the resolvers of its resolv.conf in turn, 5 s and two
-        rounds by default, and again over TCP when truncated. `at` names one node to ask instead (one round).
-        `timeout` is in seconds an attempt. Raises `BadInput` for what cannot be asked.
+        Raises `BadInput` for what cannot be asked.
         """
-        [answer] = self.ask(
-            [
-                self.question(
-                    name, type, host=host, at=at, transport=transport, ipv6=ipv6, recurse=recurse,
-                    dnssec_ok=dnssec_ok, timeout=timeout, attempts=attempts,
-                )
-            ],
-            host=host,
-        )  # fmt: skip
+        [answer] = self.ask([self.question(name, type, **how)], host=how.get("host"))
         return answer
 
-    def question(
-        self,
-        name: str,
-        type: str = "A",
-        *,
-        host: str | None = None,
-        at: str | None = None,
-        transport: Transport = "udp",
-        ipv6: bool = False,
-        recurse: bool = True,
-        dnssec_ok: bool = False,
-        timeout: float | None = None,
-        attempts: int | None = None,
-        when: float | None = None,
-    ) -> Query:
+    def question(self, name: str, type: str = "A", *, when: float | None = None, **how: Unpack[How]) -> Query:
         """The question that `query` asks, for `ask` to ask many at once; `when`: seconds after the batch's start."""
+        at, host, ipv6 = how.get("at"), how.get("host"), how.get("ipv6", False)
+        timeout, attempts = how.get("timeout"), how.get("attempts")
         if at is not None:
             asked = [self.topology.node(at)]
         else:
@@ -224,11 +208,12 @@ class Lab:
                 name if name.endswith(".") else f"{name}.",
                 type.upper(),
                 tuple(str(node.ipv6 if ipv6 else node.ipv4) for node in asked),
-                transport=transport,
-                recurse=recurse,
-                dnssec_ok=dnssec_ok,
+                transport=how.get("transport", "udp"),
+                recurse=how.get("recurse", True),
+                dnssec_ok=how.get("dnssec_ok", False),
+                tcp_fallback=how.get("tcp_fallback", True),
                 timeout=STUB_TIMEOUT if timeout is None else timeout,
-                attempts=attempts or (STUB_ATTEMPTS if at is None else 1),
+                attempts=(STUB_ATTEMPTS if at is None else 1) if attempts is None else attempts,
                 at=when,
             )
         except ProtocolError as error:
@@ -257,7 +242,9 @@ class Lab:
         """As after `up`: every node runs and answers, and no resolver remembers anything. The clock stays ahead."""
         found = self.containers()
         broken = [node for node in self.nodes.values() if node.name not in found or not found[node.name].running]
-        each(lambda handle: handle.heal(), broken)
+        # Hosts first: whether the others answer is asked from there.
+        for is_host in (True, False):
+            each(lambda handle: handle.heal(), [node for node in broken if (node.node.role is Role.HOST) is is_host])
         self.flush()
 
     def reset_clock(self) -> None:
