@@ -24,3 +24,7 @@ class BadInput(LabError):
 
 class NodeFailed(EnvironmentProblem):
     """A node did not become ready; the message carries its last log lines."""
+
+
+class NoEffect(EnvironmentProblem):
+    """A fault was injected and measured, and did not bite; it has been healed."""

@@ -1,4 +1,4 @@
-"""Lines over non-blocking file descriptors: the prober's standard input and output."""
+"""Lines over non-blocking file descriptors: standard input and output, or a socket."""
 
 import os
 from typing import Final

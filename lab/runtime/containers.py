@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, to be reached from the machine
 _PORTS_TO_TRY = 200
 _LAST_PORT = 65535
+_CONFLICT = 409
 CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
@@ -44,8 +45,9 @@ class Container:
 
 
 def containers(api: APIClient, lab: str) -> dict[str, Container]:
-    """All containers of a lab by node, running or not."""
-    found = [_container(entry) for entry in api.containers(all=True, filters=labels.of_lab(lab))]
+    """All nodes' containers of a lab by node, running or not; helpers are no nodes."""
+    entries = api.containers(all=True, filters=labels.of_lab(lab))
+    found = [_container(entry) for entry in entries if labels.NODE in entry["Labels"]]
     return {container.node: container for container in found}
 
 
@@ -128,8 +130,8 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
-    """Remove containers, running or not; one that is gone already is fine."""
-    from docker.errors import NotFound
+    """Remove containers, running or not; one that is gone already, or going, is fine."""
+    from docker.errors import APIError, NotFound
 
     from lab.runtime.parallel import each
 
@@ -138,6 +140,10 @@ def remove(api: APIClient, ids: Iterable[str]) -> None:
             api.remove_container(container, force=True, v=True)
         except NotFound:
             return
+        except APIError as error:
+            # A node's helper ends with the node and removes itself.
+            if error.status_code != _CONFLICT or "in progress" not in str(error.explanation):
+                raise
 
     each(remove_one, ids)
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from lab import labs
 from lab.agent.protocol import ProtocolError, Query, Transport
@@ -16,6 +16,7 @@ from lab.errors import BadInput, EnvironmentProblem
 from lab.runtime import containers, labels, memory, network, raising
 from lab.runtime.answer import Answer
 from lab.runtime.clock import Clock
+from lab.runtime.conditioners import Conditioners
 from lab.runtime.engine import connect
 from lab.runtime.events import Report, silent
 from lab.runtime.lock import locked
@@ -31,6 +32,8 @@ from lab.topology.model import Node, Role, Topology
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
     from typing_extensions import Unpack
+
+    from lab.faults.fault import Fault
 
 STUB_TIMEOUT = 5.0  # seconds an attempt, and rounds over the servers: the defaults of resolv.conf(5)
 STUB_ATTEMPTS = 2
@@ -69,6 +72,7 @@ class Lab:
         self._opening = threading.Lock()
         if prober is not None:
             self._probers[topology.hosts[0].name] = prober
+        self.links = Conditioners(client.api, name, lambda node: self._wait_answers(topology.nodes[node]))
         self.nodes: Mapping[str, NodeHandle] = {
             node.name: NodeHandle(client.api, name, node, self._wait_node) for node in topology.nodes.values()
         }
@@ -139,7 +143,8 @@ class Lab:
         self.close()
 
     def close(self) -> None:
-        """Close what this process holds open; the lab stays up."""
+        """Close what this process holds open, and heal the links it disturbs; the lab stays up."""
+        self.links.close()
         for prober in self._probers.values():
             prober.close()
         self._probers.clear()
@@ -247,6 +252,18 @@ class Lab:
             each(lambda handle: handle.heal(), [node for node in broken if (node.node.role is Role.HOST) is is_host])
         self.flush()
 
+    def fault(self, name: str, node: str, **how: Any) -> Fault:
+        """Break something: inject the fault called `name` at `node` and measure that it bites.
+
+        With `how`: the fault's own parameters, and for a link `to`, `direction`, `transport`, `seed`; `lasts`, after
+        which it heals by itself. It is healed at the end of a `with` block, by its `heal`, when this lab is closed,
+        and when this process dies. See `lab.faults` for all faults. Raises `BadInput`, `EnvironmentProblem` and, when
+        it does not bite, `NoEffect`.
+        """
+        from lab.faults import inject  # faults stand above the runtime: only this method, the front door, looks up
+
+        return inject(self, name, node, **how)
+
     def reset_clock(self) -> None:
         """Put the lab's clock back to real time, restarting the nodes that are on it: time never goes back on them."""
         riding = [node for node in self.nodes.values() if node.node.on_lab_clock]
@@ -259,6 +276,11 @@ class Lab:
             with self._opening:
                 if (old := self._probers.pop(node.name, None)) is not None:
                     old.close()
+        if not self.links.resume(node.name):
+            self._wait_answers(node)
+
+    def _wait_answers(self, node: Node) -> None:
+        if node.role is Role.HOST:
             return
         wanted = checks(self.topology, [node], resolution=False)
         wait_ready(self.prober(), wanted, lambda: self._still_running(node))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 LAB = "dnslab.lab"  # instance name of the lab
 NODE = "dnslab.node"
+HELPER = "dnslab.helper"  # node whose links it disturbs, on a container that is no node itself
 ROLE = "dnslab.role"
 PROGRAM = "dnslab.program"
 SPEC = "dnslab.spec"  # digest of all a container was made from

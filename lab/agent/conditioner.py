@@ -1,0 +1,338 @@
+"""Disturbs the links of one node, as told over a socket; ``python3 -m agent.conditioner [--socket PATH]``.
+
+It runs in a helper container that shares the node's network namespace. Packets that some rule selects are led to it by
+iptables through an NFQUEUE (:mod:`.firewall`); what becomes of each is decided here (:mod:`.effects`), and the packet
+waits in the kernel until its verdict. The protocol is in :mod:`.conditions`.
+
+A rule ends at its deadline, when its owner removes it, and when the connection it came on is closed: whoever owned it
+is gone. The conditioner itself ends when nobody is connected, or when the node is gone and its namespace empty.
+"""
+
+import argparse
+import contextlib
+import gc
+import heapq
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from .conditions import Rule, State
+from .copies import Copier
+from .effects import Effect, Fate, effect
+from .firewall import BLANK, QUEUE, REJECTED, Firewall
+from .loop import READ, Loop
+from .nfqueue import IN, OUT, Packet, Queue
+from .protocol import ProtocolError, decode_line, encode_line
+from .stream import LineReader, Writer
+
+SOCKET: Final = "/run/conditioner"
+_FIRST: Final = 10.0  # seconds in which the first owner has to come
+_LINGER: Final = 1.0  # seconds without any owner before the conditioner ends
+_HOOKS: Final = {"in": IN, "out": OUT}
+_PROTOCOLS: Final = {"tcp": 6, "udp": 17}
+_RTMGRP_LINK: Final = 1  # rtnetlink(7): tell of interfaces that come and go
+
+
+class Active:
+    """A rule in force."""
+
+    def __init__(self, rule: Rule, owner: "Owner") -> None:
+        self.rule = rule
+        self.owner = owner
+        self.effect: Effect = effect(rule.effect, rule.seed)
+        self.ends = time.monotonic() + rule.lasts
+        self.seen = self.matched = self.acted = 0
+        self._hooks = frozenset(_HOOKS[direction] for direction in rule.directions)
+        self._protocols = frozenset(_PROTOCOLS[transport] for transport in rule.transports)
+        self._peers = frozenset(ip_address(peer).packed for peer in rule.peers)
+
+    def apply(self, fate: Fate, hook: int, protocol: int, peer: bytes, size: int, now: float) -> None:
+        """Add to the fate of a packet, if it is one of the rule's."""
+        self.seen += 1
+        if hook in self._hooks and protocol in self._protocols and (not self._peers or peer in self._peers):
+            self.matched += 1
+            self.acted += self.effect.apply(fate, size, now)
+
+    def restart(self) -> None:
+        """Put the counters to 0, and chance back to the seed."""
+        self.effect = effect(self.rule.effect, self.rule.seed)
+        self.seen = self.matched = self.acted = 0
+
+    @property
+    def state(self) -> State:
+        """The rule with its counters."""
+        return State(self.rule, self.seen, self.matched, self.acted, max(0.0, self.ends - time.monotonic()))
+
+
+class Owner:
+    """A connection, on which rules are added."""
+
+    def __init__(self, loop: Loop, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self.reader = LineReader(connection.fileno())
+        self._writer = Writer(loop, connection.fileno())
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Send a message, if the owner is still there to read it."""
+        self._writer.write(encode_line(message))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, OSError):  # its reader finds out
+            self._writer.flush()
+
+
+class Traffic:
+    """Takes packets from the queue and gives each its verdict when its time has come."""
+
+    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active]) -> None:
+        self._loop = loop
+        self._queue = queue
+        self._rules = rules
+        self._copier = Copier(BLANK)
+        self._held: list[tuple[float, int, bytes]] = []  # when, order of arrival, verdict
+        self._order = 0
+        self._wake = float("inf")  # the earliest time the loop is to wake us
+        loop.watch(queue.fileno(), READ, self._arrive)
+
+    def _arrive(self) -> None:
+        now = time.monotonic()
+        at_once: list[bytes] = []
+        for packet in self._queue.packets():
+            if packet.mark == BLANK:
+                copy = self._copier.content(packet)
+                at_once.append(self._queue.accept_changed(packet.id, copy) if copy else self._queue.drop(packet.id))
+                continue
+            fate = self._fate(packet, now)
+            verdict = self._verdict(packet, fate)
+            for _ in range(fate.copies if not (fate.lost or fate.rejected) else 0):
+                self._loop.at(now + fate.delay, partial(self._copier.copy, packet))
+            if fate.delay <= 0 or fate.lost:
+                at_once.append(verdict)
+            else:
+                self._order += 1
+                heapq.heappush(self._held, (now + fate.delay, self._order, verdict))
+        if at_once:
+            self._queue.send(at_once)
+        self._set_alarm()
+
+    def _fate(self, packet: Packet, now: float) -> Fate:
+        fate, content = Fate(), packet.content
+        if len(content) < 20:
+            return fate
+        if content[0] >> 4 == 4:  # RFC 791 section 3.1
+            protocol, size = content[9], content[2] << 8 | content[3]
+            peer = content[12:16] if packet.hook == IN else content[16:20]
+        else:  # RFC 8200 section 3; a fragment's header is gone: connection tracking puts the packet together
+            protocol, size = content[6], (content[4] << 8 | content[5]) + 40
+            peer = content[8:24] if packet.hook == IN else content[24:40]
+        for rule in self._rules.values():
+            rule.apply(fate, packet.hook, protocol, peer, size, now)
+        return fate
+
+    def _verdict(self, packet: Packet, fate: Fate) -> bytes:
+        if fate.lost:
+            return self._queue.drop(packet.id)
+        if fate.rejected:
+            return self._queue.accept_marked(packet.id, REJECTED)
+        return self._queue.accept(packet.id)
+
+    def _set_alarm(self) -> None:
+        if self._held and self._held[0][0] < self._wake:
+            self._wake = self._held[0][0]
+            self._loop.at(self._wake, self._release)
+
+    def _release(self) -> None:
+        now, held, due = time.monotonic(), self._held, []
+        while held and held[0][0] <= now:
+            due.append(heapq.heappop(held)[2])
+        self._wake = float("inf")
+        self._queue.send(due)
+        self._set_alarm()
+
+    def close(self) -> None:
+        """Let go of what is held: the kernel would drop it."""
+        self._loop.unwatch(self._queue.fileno())
+        self._queue.send([verdict for _, _, verdict in sorted(self._held)])
+        self._queue.close()
+        self._copier.close()
+
+
+class Conditioner:
+    """Serves owners until there are none."""
+
+    def __init__(self, path: Path) -> None:
+        self._loop = Loop()
+        self._rules: dict[str, Active] = {}
+        self._owners: set[Owner] = set()
+        self._running = True
+        self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules)
+        self._firewall = Firewall(self._loop)
+        self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._links.bind((0, _RTMGRP_LINK))
+        self._links.setblocking(False)
+        self._loop.watch(self._links.fileno(), READ, self._links_changed)
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        path.unlink(missing_ok=True)
+        self._server.bind(str(path))
+        self._server.listen()
+        self._server.setblocking(False)
+        self._loop.watch(self._server.fileno(), READ, self._connected)
+        self._alone = self._loop.at(time.monotonic() + _FIRST, self.end)
+        self._operations: Mapping[str, Callable[[Owner, dict[str, Any]], None]] = {
+            "add": self._add,
+            "remove": self._remove,
+            "restart": self._restart,
+            "list": self._list,
+        }
+        self._links_changed()
+
+    def run(self) -> None:
+        """Serve; at the end no rule is left, here or in the kernel."""
+        wakeups, wakeup = socket.socketpair()
+        wakeups.setblocking(False)
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self.end())
+        self._loop.watch(wakeups.fileno(), READ, partial(_discard, wakeups))
+        try:
+            while self._running:
+                self._loop.run_once()
+        finally:
+            # First the rules, so that nothing new arrives; then what is still held is let go.
+            try:
+                self._firewall.clear()
+            finally:
+                self._traffic.close()
+
+    def end(self) -> None:
+        """Stop serving."""
+        self._running = False
+
+    def _links_changed(self) -> None:
+        with contextlib.suppress(OSError):  # nothing more to read, or so much that some was lost: look in any case
+            while self._links.recv(1 << 16):
+                pass
+        if all(name == "lo" for _, name in socket.if_nameindex()):
+            self.end()  # the node has stopped: its namespace is kept alive by nobody but us
+
+    # Owners
+
+    def _connected(self) -> None:
+        connection, _ = self._server.accept()
+        owner = Owner(self._loop, connection)
+        self._owners.add(owner)
+        self._loop.cancel(self._alone)
+        self._loop.watch(connection.fileno(), READ, partial(self._readable, owner))
+
+    def _readable(self, owner: Owner) -> None:
+        try:
+            for line in owner.reader.read():
+                self._handle(owner, line)
+        except (EOFError, ConnectionResetError):
+            self._loop.unwatch(owner.connection.fileno())
+            owner.connection.close()
+            self._owners.discard(owner)
+            self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
+            self._apply(lambda _complaint: None)
+            if not self._owners:
+                self._alone = self._loop.at(time.monotonic() + _LINGER, self.end)
+
+    def _handle(self, owner: Owner, line: bytes) -> None:
+        request: dict[str, Any] = {}
+        try:
+            request = decode_line(line)
+            self._operation(request)(owner, request)
+        except ProtocolError as error:
+            owner.tell({"error": str(error), "id": request.get("id")})
+
+    def _operation(self, request: Mapping[str, Any]) -> Callable[[Owner, dict[str, Any]], None]:
+        operation = request.get("op")
+        if not isinstance(operation, str) or operation not in self._operations:
+            raise ProtocolError(f'"op" is one of {", ".join(self._operations)}')
+        return self._operations[operation]
+
+    # The operations
+
+    def _add(self, owner: Owner, request: dict[str, Any]) -> None:
+        rule = Rule.from_json(request.get("rule"))
+        if rule.id in self._rules:
+            raise ProtocolError(f"there is a rule {rule.id} already")
+        active = self._rules[rule.id] = Active(rule, owner)
+        self._loop.at(active.ends, partial(self._expire, active))
+
+        def done(complaint: str) -> None:
+            if complaint:
+                self._rules.pop(rule.id, None)
+                owner.tell({"error": f"iptables: {complaint}", "id": request.get("id")})
+            else:
+                owner.tell({"id": request.get("id"), "added": rule.id})
+
+        self._apply(done)
+
+    def _remove(self, owner: Owner, request: dict[str, Any]) -> None:
+        names = request.get("rules", list(self._rules))
+        if not isinstance(names, list):
+            raise ProtocolError('"rules" is a list of their ids')
+        removed = self._drop([self._rules[name] for name in names if name in self._rules])
+        for active in removed:
+            if active.owner is not owner:
+                active.owner.tell({"ended": active.state.to_json(), "why": "healed"})
+
+        def done(complaint: str) -> None:
+            outcome = {"error": f"iptables: {complaint}"} if complaint else {}
+            owner.tell({"id": request.get("id"), "removed": [active.state.to_json() for active in removed], **outcome})
+
+        self._apply(done)
+
+    def _restart(self, owner: Owner, request: dict[str, Any]) -> None:
+        active = self._rules.get(str(request.get("rule")))
+        if active is None:
+            raise ProtocolError(f"there is no rule {request.get('rule')}")
+        active.restart()
+        owner.tell({"id": request.get("id"), "restarted": active.rule.id})
+
+    def _list(self, owner: Owner, request: dict[str, Any]) -> None:
+        rules = [active.state.to_json() for active in self._rules.values()]
+        owner.tell({"id": request.get("id"), "rules": rules})
+
+    def _expire(self, active: Active) -> None:
+        if self._rules.get(active.rule.id) is active:
+            self._drop([active])
+            state = active.state.to_json()
+            self._apply(lambda _complaint: active.owner.tell({"ended": state, "why": "deadline"}))
+
+    def _drop(self, actives: Iterable[Active]) -> list[Active]:
+        """Forget rules: from here on no packet meets them, even if it is still led here."""
+        return [self._rules.pop(active.rule.id) for active in actives]
+
+    def _apply(self, done: Callable[[str], None]) -> None:
+        self._firewall.ask([active.rule for active in self._rules.values()], done)
+
+
+def _discard(wakeups: socket.socket) -> None:
+    """Read what a signal wrote to end the wait; its handler has run."""
+    wakeups.recv(16)
+
+
+def main() -> None:
+    """Run the conditioner."""
+    parser = argparse.ArgumentParser(prog="agent.conditioner", description=__doc__)
+    parser.add_argument("--socket", type=Path, default=Path(SOCKET), metavar="PATH", help="where to listen")
+    arguments = parser.parse_args()
+    try:
+        conditioner = Conditioner(arguments.socket)
+    except OSError as error:
+        sys.exit(f"the kernel has no NFQUEUE for us: {error}")
+    gc.freeze()
+    gc.disable()  # nothing here makes cycles, and a collection would hold every packet up
+    conditioner.run()
+
+
+if __name__ == "__main__":
+    main()

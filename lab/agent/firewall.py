@@ -1,0 +1,191 @@
+"""The iptables rules that lead packets to the conditioner: chains of its own, put in and taken out as a whole.
+
+Never a table flushed, never another's rule touched: Docker has rules of its own in every namespace. The chains are
+written anew, atomically, by one ``iptables-restore --noflush`` for IPv4 and one for IPv6.
+"""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterable
+from functools import partial
+from ipaddress import ip_address
+from typing import Final
+
+from .conditions import Rule
+from .loop import READ, Loop
+
+QUEUE: Final = 53
+"""Number of the NFQUEUE; the namespace is the node's, and no server program uses one."""
+REJECTED: Final = 0xD5B1
+"""Mark on a packet that the filter table is to refuse."""
+BLANK: Final = 0xD5B2
+"""Mark on a packet of the conditioner's own, to be made a copy of another."""
+
+_CHAINS: Final = {"in": "dnslab-in", "out": "dnslab-out"}
+_HOOKS: Final = {"in": "INPUT ! -i lo", "out": "OUTPUT ! -o lo"}
+_PEER: Final = {"in": "-s", "out": "-d"}
+_REJECT: Final = "dnslab-reject"
+_UNREACHABLE: Final = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
+# With bypass packets pass when nobody listens: if the conditioner is killed the link is as before, not dead.
+_TO_QUEUE: Final = f"-j NFQUEUE --queue-num {QUEUE} --queue-bypass"
+
+
+def rules_text(rules: Iterable[Rule], version: int, *, there: bool) -> str:
+    """Return what ``iptables-restore --noflush`` (IP `version` 4 or 6) is to read so that these rules are in force.
+
+    `there`: whether chains of the conditioner are there already. Without rules the text takes them away.
+    """
+    rules = list(rules)
+    if not rules:
+        return _removal() if there else ""
+    mangle = [line for direction in ("in", "out") for line in _chain(rules, direction, version)]
+    hooks = [f"-I {hook}" for hook in _hooks()]
+    filtering = [
+        f"-A {_REJECT} -p tcp -j REJECT --reject-with tcp-reset",
+        f"-A {_REJECT} -j REJECT --reject-with {_UNREACHABLE[version]}",
+    ]
+    rejecting = [f"-I {hook}" for hook in _rejecting()]
+    return _table("mangle", _CHAINS.values(), mangle + ([] if there else hooks)) + _table(
+        "filter", [_REJECT], filtering + ([] if there else rejecting)
+    )
+
+
+def _hooks() -> list[str]:
+    """Return what leads from the built-in chains to ours, the last to be inserted coming first there."""
+    # A copy begins as a packet of our own. One for the node itself goes out by the loopback and comes in by it.
+    blank = f"-m mark --mark {BLANK:#x} {_TO_QUEUE}"
+    chains = [f"{_HOOKS[direction]} -j {chain}" for direction, chain in _CHAINS.items()]
+    return [*chains, f"INPUT -i lo {blank}", f"OUTPUT ! -o lo {blank}"]
+
+
+def _rejecting() -> list[str]:
+    return [f"{hook} -m mark --mark {REJECTED:#x} -j {_REJECT}" for hook in ("INPUT", "OUTPUT")]
+
+
+def _chain(rules: list[Rule], direction: str, version: int) -> list[str]:
+    selected = {
+        (peer, transport)
+        for rule in rules
+        if direction in rule.directions
+        for transport in rule.transports
+        for peer in rule.peers or ("",)
+        if not peer or ip_address(peer).version == version
+    }
+    return [
+        f"-A {_CHAINS[direction]} {f'{_PEER[direction]} {peer} ' if peer else ''}-p {transport} {_TO_QUEUE}"
+        for peer, transport in sorted(selected)
+    ]
+
+
+def _table(table: str, chains: Iterable[str], lines: Iterable[str]) -> str:
+    """Return a table's part; naming a chain makes it, or empties it if it is there."""
+    return "\n".join([f"*{table}", *(f":{chain} - [0:0]" for chain in chains), *lines, "COMMIT", ""])
+
+
+def _removal() -> str:
+    hooks = [f"-D {hook}" for hook in _hooks()]
+    rejecting = [f"-D {hook}" for hook in _rejecting()]
+    return _table("mangle", _CHAINS.values(), [*hooks, *(f"-X {chain}" for chain in _CHAINS.values())]) + _table(
+        "filter", [_REJECT], [*rejecting, f"-X {_REJECT}"]
+    )
+
+
+class FirewallError(Exception):
+    """iptables refused; the text is what it said."""
+
+
+class Firewall:
+    """Keeps the rules in force that were last asked for; never waits for iptables, which takes some milliseconds.
+
+    Changes asked for while one is under way are made together, after it.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._there = _left_behind()
+        self._wanted: list[Rule] = []
+        self._waiting: list[Callable[[str], None]] = []
+        self._served: list[Callable[[str], None]] = []
+        self._running: list[subprocess.Popen[bytes]] = []
+        self._complaint = ""
+
+    def ask(self, rules: Iterable[Rule], done: Callable[[str], None]) -> None:
+        """Have these rules in force and call back with what iptables complained of, with nothing if it did not."""
+        self._wanted = list(rules)
+        self._waiting.append(done)
+        if not self._running:
+            self._start()
+
+    def clear(self) -> None:
+        """Take all rules out, waiting for it: for the end. Raises FirewallError."""
+        for process in self._running:
+            process.wait()
+        for version in [version for version, there in self._there.items() if there]:
+            process = _restore(version, rules_text([], version, there=True))
+            _, said = process.communicate()
+            if process.returncode:
+                raise FirewallError(said.decode(errors="replace").strip())
+        self._there = dict.fromkeys(self._there, False)
+
+    def _start(self) -> None:
+        self._served, self._waiting, self._complaint = self._waiting, [], ""
+        for version, there in self._there.items():
+            text = rules_text(self._wanted, version, there=there)
+            self._there[version] = bool(self._wanted)
+            if text:
+                process = _restore(version, text)
+                self._running.append(process)
+                self._loop.watch(_stderr(process), READ, partial(self._heard, process))
+        if not self._running:
+            self._finish()
+
+    def _heard(self, process: subprocess.Popen[bytes]) -> None:
+        said = os.read(_stderr(process), 4096)
+        if said:
+            self._complaint += said.decode(errors="replace")
+            return
+        # It has closed its stderr: it is ending.
+        self._loop.unwatch(_stderr(process))
+        if process.wait() and not self._complaint:
+            self._complaint = f"iptables-restore ended with status {process.returncode}"
+        self._running.remove(process)
+        if not self._running:
+            self._finish()
+
+    def _finish(self) -> None:
+        served, self._served = self._served, []
+        for done in served:
+            done(self._complaint.strip())
+        if self._waiting and not self._running:
+            self._start()
+
+
+_COMMANDS: Final = {4: "iptables", 6: "ip6tables"}
+
+
+def _restore(version: int, text: str) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        [f"{_COMMANDS[version]}-restore", "--noflush"], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it says on stderr why it ended
+        process.stdin.write(text.encode())
+        process.stdin.close()
+    return process
+
+
+def _left_behind() -> dict[int, bool]:
+    """Tell, by IP version, whether a conditioner that was killed left its chains here."""
+    looking = {
+        version: subprocess.Popen(
+            [command, "-t", "mangle", "-n", "-L", _CHAINS["in"]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for version, command in _COMMANDS.items()
+    }
+    return {version: process.wait() == 0 for version, process in looking.items()}
+
+
+def _stderr(process: "subprocess.Popen[bytes]") -> int:
+    assert process.stderr is not None
+    return process.stderr.fileno()

@@ -1,0 +1,14 @@
+"""kill: a node's program is ended at once, as by a crash; its address leaves the network."""
+
+from __future__ import annotations
+
+from lab.faults.kind import NodeKind
+
+FAULT = NodeKind(
+    name="kill",
+    summary="The program is ended at once (SIGKILL), as by a crash; the address leaves the network.",
+    verb="kill",
+    words="is killed: its program ends at once, its address leaves the network",
+    state="stopped",
+    example="kill gtld-1",
+)

@@ -1,0 +1,87 @@
+"""latency: packets arrive later, each by a delay of its own, drawn from a distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.errors import BadInput
+from lab.faults.kind import Evidence, LinkKind, Verdict
+from lab.faults.values import Parameter, Values, number, one_of, show_time, time
+
+_SLACK = 0.9  # of the delay asked for: the kernel's timers and ours never fire early, but rounding is allowed for
+
+
+def _effect(values: Values) -> Mapping[str, Any]:
+    delay, jitter, distribution = values["delay"], values["jitter"], values["distribution"]
+    if jitter and distribution == "constant":
+        raise BadInput("latency: a constant delay has no jitter; add distribution=uniform, normal or pareto")
+    if distribution != "constant" and not jitter:
+        raise BadInput(f"latency: {distribution} needs a jitter above 0")
+    most = {"uniform": delay, "normal": delay / 3}.get(distribution)
+    if most is not None and jitter > most:
+        why = "no delay is negative" if distribution == "uniform" else "the part cut off at 0 would shift the mean"
+        raise BadInput(f"latency: for {distribution} the jitter is at most {show_time(most)} here: {why}")
+    return {
+        "kind": "delay",
+        "mean": delay,
+        "distribution": distribution,
+        "jitter": jitter,
+        "correlation": values["correlation"],
+    }
+
+
+def _words(values: Values) -> str:
+    if values["distribution"] == "constant":
+        return f"comes {show_time(values['delay'])} later"
+    spread = "between" if values["distribution"] == "uniform" else "mean and standard deviation"
+    jitter, delay = values["jitter"], values["delay"]
+    ends = (delay - jitter, delay + jitter) if values["distribution"] == "uniform" else (delay, jitter)
+    correlated = f", correlation {values['correlation']:g}" if values["correlation"] else ""
+    return f"comes later: {values['distribution']}, {spread} {show_time(ends[0])} and {show_time(ends[1])}{correlated}"
+
+
+def _least(values: Values) -> float:
+    """The shortest delay that can be drawn, seconds."""
+    shortest: float = values["delay"] - values["jitter"]
+    return shortest if values["distribution"] in ("constant", "uniform") else 0.0
+
+
+def _judge(values: Values, evidence: Evidence) -> Verdict:
+    before, after, crossings = evidence.before, evidence.after, evidence.crossings
+    asked = show_time(values["delay"]) + (f", {crossings} times an answer" if crossings > 1 else "")
+    if before.median is None or after.median is None or after.least is None:
+        got = f"{evidence.state.acted} of {evidence.state.matched} packets delayed; {after}"
+        return Verdict(asked, got, evidence.state.acted > 0)
+    got = f"{show_time(max(after.median - before.median, 0))} more: {before.median * 1000:.1f} ms before, {after}"
+    # The fastest answer, not the median: a busy machine adds to a delay, nothing takes away from it.
+    return Verdict(asked, got, evidence.state.acted > 0 and after.least >= _SLACK * crossings * _least(values))
+
+
+def _patience(values: Values) -> float:
+    return 1.0 + 4 * (values["delay"] + 8 * values["jitter"])
+
+
+FAULT = LinkKind(
+    name="latency",
+    summary="Packets arrive later; those with less delay overtake those with more.",
+    parameters=(
+        Parameter("delay", "by how much; the mean of a distribution", "time: 0.1ms to 10s", time(1e-4, 10)),
+        Parameter(
+            "distribution",
+            "of the delays: constant, uniform, normal (cut at 0), pareto (heavy tail)",
+            "word",
+            one_of("constant", "uniform", "normal", "pareto"),
+            "constant",
+        ),
+        Parameter(
+            "jitter", "half the width if uniform, else the standard deviation", "time: 0 to 10s", time(0, 10), 0.0
+        ),
+        Parameter("correlation", "of a packet's delay with the one before it", "number: 0 to 0.99", number(0, 1), 0.0),
+    ),
+    effect=_effect,
+    words=_words,
+    judge=_judge,
+    example="latency gtld-1 --param delay=80ms",
+    patience=_patience,
+)

@@ -1,0 +1,14 @@
+"""pause: a node's program is frozen; its address takes packets, TCP connections open, and nothing answers."""
+
+from __future__ import annotations
+
+from lab.faults.kind import NodeKind
+
+FAULT = NodeKind(
+    name="pause",
+    summary="The program is frozen: its address takes packets, TCP connections open, and nothing answers.",
+    verb="pause",
+    words="is frozen: the kernel takes its packets, and nothing answers",
+    state="paused",
+    example="pause gtld-1",
+)
