@@ -10,7 +10,7 @@ from types import FrameType
 
 import typer
 
-from lab.cli import asking, life, nodes, repair, time
+from lab.cli import asking, faults, life, nodes, repair, time
 from lab.cli.options import Debug
 from lab.cli.output import Wanted, complain
 from lab.errors import BadInput, LabError
@@ -33,7 +33,7 @@ def _options(debug: Debug = False) -> None:
     """Options of every verb."""
 
 
-for group in (life, asking, nodes, time, repair):
+for group in (life, asking, nodes, faults, time, repair):
     group.register(app)
 
 

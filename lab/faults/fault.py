@@ -15,13 +15,14 @@ from lab.agent.conditions import MAX_LASTS, Direction, Rule
 from lab.agent.protocol import Transport
 from lab.errors import BadInput
 from lab.faults.kind import Kind, LinkKind, NodeKind, Observation, Verdict, kind
-from lab.faults.values import Values, parse, show_time, time
+from lab.faults.values import Parameter, Values, parse, show_time, time
 
 if TYPE_CHECKING:
     from lab.runtime.lab import Lab
     from lab.topology.model import Node
 
 LASTS = 3600.0  # seconds, when nothing else is said
+_LASTS = Parameter("lasts", "after which it heals by itself", "time: 0.1s to 24h", time(0.1, MAX_LASTS), LASTS)
 _DIRECTIONS: dict[str, tuple[Direction, ...]] = {"in": ("in",), "out": ("out",), "both": ("in", "out")}
 _TRANSPORTS: dict[str, tuple[Transport, ...]] = {"udp": ("udp",), "tcp": ("tcp",), "both": ("udp", "tcp")}
 _numbers = itertools.count(1)
@@ -98,8 +99,7 @@ class Plan:
 def plan(lab: Lab, name: str, node: str, **how: Any) -> Plan:
     """Check what is asked for; see `lab.runtime.lab.Lab.fault`. Raises `BadInput`."""
     chosen, target = kind(name), lab.topology.node(node)
-    lasts = time(0.1, MAX_LASTS)(how.pop("lasts")) if how.get("lasts") is not None else LASTS
-    how.pop("lasts", None)
+    lasts = parse(name, (_LASTS,), {"lasts": how.pop("lasts", None)})["lasts"]
     if isinstance(chosen, NodeKind):
         for word in ("to", "direction", "transport", "seed"):
             if how.pop(word, None) is not None:

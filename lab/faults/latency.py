@@ -43,8 +43,8 @@ def _words(values: Values) -> str:
 
 def _least(values: Values) -> float:
     """The shortest delay that can be drawn, seconds."""
-    shortest: float = values["delay"] - values["jitter"]
-    return shortest if values["distribution"] in ("constant", "uniform") else 0.0
+    bounded = values["distribution"] in ("constant", "uniform")
+    return float(values["delay"] - values["jitter"]) if bounded else 0.0
 
 
 def _judge(values: Values, evidence: Evidence) -> Verdict:
@@ -59,7 +59,7 @@ def _judge(values: Values, evidence: Evidence) -> Verdict:
 
 
 def _patience(values: Values) -> float:
-    return 1.0 + 4 * (values["delay"] + 8 * values["jitter"])
+    return 1.0 + 4.0 * float(values["delay"] + 8 * values["jitter"])
 
 
 FAULT = LinkKind(

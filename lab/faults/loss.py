@@ -44,7 +44,7 @@ def _chain(values: Values) -> tuple[float, float]:
 
 def _words(values: Values) -> str:
     if values["every"] is not None:
-        return f"is lost each {values['every']}th time, the others come"
+        return f"is lost if it is number {values['every']}, {2 * values['every']} and so on"
     bursts = f", in bursts of {values['burst']:g} on average" if values["burst"] is not None else ""
     return f"is lost with probability {show_share(values['share'])}{bursts}"
 
@@ -53,7 +53,7 @@ def _judge(values: Values, evidence: Evidence) -> Verdict:
     if values["every"] is not None:
         state, expected = evidence.state, evidence.state.matched // values["every"]
         got = f"{state.acted} of {state.matched} probes lost; {evidence.after}"
-        return Verdict(f"every {values['every']}th lost", got, state.matched > 0 and state.acted == expected)
+        return Verdict(f"one in {values['every']} lost", got, state.matched > 0 and state.acted == expected)
     if values["burst"] is None:
         return judge_share(evidence, values["share"], "lost")
     # None lost: good at the start and never entered the bad state, or in it and spared each time.
@@ -84,4 +84,5 @@ FAULT = LinkKind(
     judge=_judge,
     example="loss gtld-1 --param share=20% --param burst=4",
     probes=_probes,
+    patience=lambda _values: 0.25,
 )

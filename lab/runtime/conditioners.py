@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lab.agent.conditions import Rule, State
 from lab.errors import LabError
 from lab.runtime import labels
-from lab.runtime.conditioner import Conditioner, helper_name
+from lab.runtime.conditioner import Conditioner, helper_name, helpers
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -55,6 +55,19 @@ class Conditioners:
         """Name of a node's helper container, which now runs and does so until `close`. Raises `EnvironmentProblem`."""
         self._link(node).connection()
         return helper_name(self._lab, node)
+
+    def disturbed(self) -> dict[str, list[State]]:
+        """The rules in force in the whole lab, whoever added them, by node."""
+        found = {node: self._link(node).connection().rules() for node in self.helpers()}
+        return {node: states for node, states in found.items() if states}
+
+    def helpers(self) -> list[str]:
+        """Nodes whose helper runs; where none does no rule is in force."""
+        return list(helpers(self._api, self._lab))
+
+    def heal(self, node: str) -> list[State]:
+        """Take all rules of a node out, whoever added them; what they had done."""
+        return self._link(node).remove_all()
 
     def lives(self, node: str, rule: str) -> bool:
         """Whether a rule has neither been removed nor ended."""
@@ -128,6 +141,11 @@ class _Link:
                     raise
                 return None  # the node has stopped: nothing is left to be removed
             return removed[0] if removed else None
+
+    def remove_all(self) -> list[State]:
+        with self._lock:
+            self._wanted.clear()
+            return self.connection().remove_all()
 
     def connection(self) -> Conditioner:
         """The conditioner, started and connected to when first needed."""

@@ -244,7 +244,8 @@ class Lab:
         each(lambda handle: handle.flush(name), chosen)
 
     def reset(self) -> None:
-        """As after `up`: every node runs and answers, and no resolver remembers anything. The clock stays ahead."""
+        """As after `up`: no fault is active, every node answers, no cache holds anything. The clock stays ahead."""
+        each(self.links.heal, self.links.helpers())
         found = self.containers()
         broken = [node for node in self.nodes.values() if node.name not in found or not found[node.name].running]
         # Hosts first: whether the others answer is asked from there.
@@ -256,9 +257,10 @@ class Lab:
         """Break something: inject the fault called `name` at `node` and measure that it bites.
 
         With `how`: the fault's own parameters, and for a link `to`, `direction`, `transport`, `seed`; `lasts`, after
-        which it heals by itself. It is healed at the end of a `with` block, by its `heal`, when this lab is closed,
-        and when this process dies. See `lab.faults` for all faults. Raises `BadInput`, `EnvironmentProblem` and, when
-        it does not bite, `NoEffect`.
+        which it heals by itself. It is healed at the end of a `with` block, by its `heal`, when this process dies, and
+        on a link when this lab is closed. See `lab.faults` for all faults.
+
+        Raises `BadInput`, `EnvironmentProblem` and, when it does not bite, `NoEffect`.
         """
         from lab.faults import inject  # faults stand above the runtime: only this method, the front door, looks up
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -24,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import Lab, labs
+from lab.faults.link import LinkFault
 from lab.agent.protocol import Query
 from lab.runtime import compose
 from lab.runtime.engine import connect
@@ -162,6 +164,71 @@ def clock_cost() -> Iterator[Figure]:
             )
 
 
+def faults() -> Iterator[Figure]:
+    """Faults on links: to inject and to heal, how exact a delay is, how many packets a conditioner takes."""
+    ensure_images(connect(), ["conditioner"])
+    with Lab.temporary("minimal", name=f"bench-{os.getpid()}") as lab:
+        took: list[tuple[float, float]] = []
+        for _ in range(20):
+            began = time.perf_counter()
+            fault = lab.fault("latency", "tld", delay="1ms")
+            took.append((time.perf_counter() - began, timed(fault.heal)))
+        (first, _), *later = took
+        yield Figure("first fault on a node", f"{first * 1000:.0f} ms", "helper started, measured before and after")
+        inject, heal = (statistics.median(values) for values in zip(*later, strict=True))
+        yield Figure("later ones", f"{inject * 1000:.0f} ms, healed in {heal * 1000:.0f} ms (median of 19)")
+        healthy, _ = latencies(lab)
+        for asked in (5, 50, 200):
+            with lab.fault("latency", "tld", delay=f"{asked}ms"):
+                median, late = latencies(lab)
+            yield Figure(
+                f"{asked} ms at 2000 q/s",
+                f"median {median - healthy:.2f} ms, 99 % below {late - healthy:.2f} ms more than healthy",
+                f"healthy: {healthy:.2f} ms",
+            )
+        for rate in (5000, 10000, 20000, 30000, 40000):
+            yield flood(lab, rate, healthy)
+
+
+def latencies(lab: Lab, rate: int = 2000, seconds: float = 3.0) -> tuple[float, float]:
+    """Median and 99th percentile of the round trips of an open loop, milliseconds, from the actual send times."""
+    queries = [
+        lab.question(".", "NS", at="tld", recurse=False, when=number / rate) for number in range(int(rate * seconds))
+    ]
+    taken = sorted(answer.attempts[-1].latency for answer in lab.ask(queries) if answer.answered)
+    return statistics.median(taken) * 1000, taken[len(taken) * 99 // 100] * 1000
+
+
+FLOOD = """python3 -c '
+import socket, time
+flood = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+flood.connect(("{address}", 53))
+began, sent = time.monotonic(), 0
+while (now := time.monotonic() - began) < 3:
+    for _ in range(int(now * {rate}) - sent):
+        flood.send(b"flood")
+        sent += 1
+    time.sleep(0.0005)
+print(sent)
+'"""
+
+
+def flood(lab: Lab, rate: int, healthy: float) -> Figure:
+    """Datagrams too short for DNS through a delay of 50 ms, and some queries among them to see how exact it still is."""
+    fault = lab.fault("latency", "tld", delay="50ms", transport="udp")
+    assert isinstance(fault, LinkFault)
+    with fault, ThreadPoolExecutor(1) as pool:
+        address = lab.topology.nodes["tld"].ipv4
+        sending = pool.submit(lab.node("host").run, FLOOD.format(address=address, rate=rate))
+        median, _ = latencies(lab, rate=100)
+        sent = int(sending.result()) + 300
+        state = fault.state
+    taken = state.matched / sent if state else 0.0
+    return Figure(
+        f"{sent / 3:.0f} packets/s offered", f"{taken:.1%} taken, median {median - healthy:.2f} ms", "50 ms asked"
+    )
+
+
 def processes() -> Iterator[Figure]:
     """What a person waits for before anything happens."""
     for what, command in (
@@ -179,7 +246,14 @@ def tests() -> Iterator[Figure]:
         yield Figure(f"pytest {folder}", f"{took:.0f} s")
 
 
-GROUPS = {"starting": starting, "running": running, "clock": clock_cost, "processes": processes, "tests": tests}
+GROUPS = {
+    "starting": starting,
+    "running": running,
+    "clock": clock_cost,
+    "faults": faults,
+    "processes": processes,
+    "tests": tests,
+}
 
 
 @contextmanager

@@ -1,0 +1,217 @@
+"""The vocabulary: what may be asked for, the advice when it may not, what is said and how it is judged. No Docker."""
+
+import re
+import shlex
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab import labs
+from lab.agent.conditions import State
+from lab.agent.effects import effect
+from lab.errors import BadInput
+from lab.faults import kind, kinds, plan
+from lab.faults.fault import Plan
+from lab.faults.kind import Evidence, LinkKind, Observation
+from lab.faults.measuring import pair
+from lab.faults.values import show_rate, show_time
+from lab.topology.derive import derive
+
+LAB: Any = SimpleNamespace(topology=derive(labs.load("textbook")))
+NODE = "gtld-1"
+NEEDED: dict[str, dict[str, Any]] = {
+    "latency": {"delay": "80ms"},
+    "loss": {"share": "5%"},
+    "duplicate": {"share": 0.5},
+    "reorder": {"share": "25%"},
+    "rate": {"rate": "64kbit"},
+}
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_every_fault_can_be_planned_and_described(name: str) -> None:
+    made = plan(LAB, name, NODE, **NEEDED.get(name, {}))
+    assert NODE in made.describe()
+    assert made.describe().endswith(", for 1h at the most.")
+    if isinstance(made.kind, LinkKind):
+        rule = made.rule()
+        effect(rule.effect, rule.seed)  # the conditioner understands it
+        assert rule.about["words"] == made.describe()
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_every_example_is_a_fault_of_the_textbook_lab(name: str) -> None:
+    words = shlex.split(kind(name).example)
+    assert words.pop(0) == name
+    node, how = words.pop(0), {}
+    while words:
+        option = words.pop(0)
+        if option == "--param":
+            key, value = words.pop(0).split("=")
+            how[key] = value
+        else:
+            how[option.removeprefix("--")] = words.pop(0)
+    assert plan(LAB, name, node, **how).node.name == node
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "advice"),
+    [
+        ("latency", {}, "needs delay"),
+        ("latency", {"delay": "-5ms"}, "not negative"),
+        ("latency", {"delay": "5"}, "unit is missing: write 80ms"),
+        ("latency", {"delay": 5}, "needs its unit: 5ms or 5s"),
+        ("latency", {"delay": "5 parsecs"}, "no unit 'parsecs': write 80ms"),
+        ("latency", {"delay": "soon"}, "is written 80ms"),
+        ("latency", {"delay": "11s"}, "from 100us to 10s"),
+        ("latency", {"dealy": "5ms"}, "did you mean 'delay'"),
+        ("latency", {"delay": "5ms", "jitter": "1ms"}, "add distribution=uniform"),
+        ("latency", {"delay": "5ms", "distribution": "normal"}, "needs a jitter"),
+        ("latency", {"delay": "5ms", "distribution": "uniform", "jitter": "6ms"}, "at most 5ms"),
+        ("latency", {"delay": "6ms", "distribution": "normal", "jitter": "3ms"}, "at most 2ms"),
+        ("latency", {"delay": "5ms", "distribution": "gamma"}, "one of constant, uniform"),
+        ("latency", {"delay": "5ms", "correlation": "1"}, "below 1"),
+        ("latency", {"delay": "5ms", "to": NODE}, "not its own peer"),
+        ("latency", {"delay": "5ms", "to": "gltd-2"}, "did you mean 'gtld-2'"),
+        ("latency", {"delay": "5ms", "direction": "up"}, "one of in, out, both"),
+        ("latency", {"delay": "5ms", "transport": "quic"}, "one of udp, tcp, both"),
+        ("latency", {"delay": "5ms", "seed": "x"}, "whole number"),
+        ("latency", {"delay": "5ms", "lasts": "2d"}, "no unit 'd'"),
+        ("latency", {"delay": "5ms", "lasts": "25h"}, "to 24h"),
+        ("loss", {}, "either share .* or every"),
+        ("loss", {"share": 1.2}, "above 0, to 1"),
+        ("loss", {"share": "20"}, "did you mean 20%"),
+        ("loss", {"share": "0%"}, "above 0"),
+        ("loss", {"share": "some"}, "written 5% or 0.05"),
+        ("loss", {"share": 0.1, "every": 3}, "either"),
+        ("loss", {"every": "2.5"}, "whole number"),
+        ("loss", {"every": 3, "burst": 2}, "bursts belong to share"),
+        ("loss", {"share": 0.1, "bad_loss": 0.5}, "add burst"),
+        ("loss", {"share": 0.6, "burst": 3, "bad_loss": 0.5}, "below bad_loss"),
+        ("loss", {"share": 0.9, "burst": 2}, "make burst longer"),
+        ("rate", {"rate": "64"}, "unit is missing"),
+        ("rate", {"rate": "64kbit", "queue": "1GB"}, "write 1500B"),
+        ("blackhole", {"share": 0.5}, "has no parameter 'share'"),
+        ("stop", {"to": "root-a"}, "whole node: it has no to"),
+        ("lattency", {}, "did you mean 'latency'"),
+    ],
+)
+def test_bad_input_comes_with_advice(name: str, how: dict[str, Any], advice: str) -> None:
+    with pytest.raises(BadInput, match=advice):
+        plan(LAB, name, NODE, **how)
+
+
+def test_an_unknown_node_is_named_with_the_nearest() -> None:
+    with pytest.raises(BadInput, match="did you mean 'gtld-1'"):
+        plan(LAB, "blackhole", "gtdl-1")
+
+
+def words(**how: Any) -> str:
+    return plan(LAB, "latency", NODE, delay="80ms", **how).describe()
+
+
+def test_the_words_say_direction_peer_and_transport() -> None:
+    assert "Every UDP and TCP packet that arrives at gtld-1 from anybody comes 80ms later" in words()
+    assert "that gtld-1 sends to resolver-1 or resolver-2 comes" in words(
+        direction="out", to=["resolver-1", "resolver-2"]
+    )
+    assert "Every TCP packet between gtld-1 and anybody, either way," in words(direction="both", transport="tcp")
+
+
+def test_a_peer_is_matched_by_both_its_addresses() -> None:
+    made = plan(LAB, "blackhole", NODE, to="resolver-1")
+    assert made.rule().peers == LAB.topology.nodes["resolver-1"].addresses
+
+
+def test_gilbert_elliott_from_share_and_burst() -> None:
+    spec = plan(LAB, "loss", NODE, share="20%", burst=4, bad_loss=0.8).rule().effect
+    stationary = spec["enter"] / (spec["enter"] + spec["leave"])
+    assert stationary * spec["bad_loss"] == pytest.approx(0.2)
+    assert spec["leave"] == pytest.approx(0.25)
+
+
+def test_seeds() -> None:
+    def seed(name: str = "loss", node: str = NODE, **how: Any) -> int:
+        return plan(LAB, name, node, share="5%", **how).rule().seed
+
+    assert seed() == seed(seed=1)
+    assert len({seed(), seed(seed=2), seed(node="gtld-2"), seed(name="reorder")}) == 4
+
+
+def test_rules_have_names_of_their_own() -> None:
+    made = plan(LAB, "blackhole", NODE)
+    assert made.rule().id != made.rule().id
+
+
+@pytest.mark.parametrize(
+    ("node", "to", "direction", "asker", "answerer"),
+    [
+        (NODE, (), "in", "host", NODE),
+        (NODE, ("resolver-1",), "in", "resolver-1", NODE),
+        (NODE, ("resolver-1",), "out", NODE, "resolver-1"),
+        ("host", (), "in", "host", "resolver-1"),
+        ("resolver-1", ("host",), "out", "host", "resolver-1"),
+    ],
+)
+def test_who_asks_whom(node: str, to: tuple[str, ...], direction: str, asker: str, answerer: str) -> None:
+    nodes = LAB.topology.nodes
+    found = pair(LAB, nodes[node], [nodes[name] for name in to], [direction])
+    assert (found.asker.name, found.answerer.name) == (asker, answerer)
+
+
+def seen(answered: int = 5, least: float | None = 0.001, refused: int = 0, asked: int = 5) -> Observation:
+    return Observation(asked, answered, refused, least if answered else None, least if answered else None)
+
+
+def judged(name: str, after: Observation, matched: int, acted: int, crossings: int = 1, **how: Any) -> bool:
+    made: Plan = plan(LAB, name, NODE, **{**NEEDED.get(name, {}), **how})
+    assert isinstance(made.kind, LinkKind)
+    evidence = Evidence(seen(), after, State(made.rule(), matched, matched, acted, 1.0), crossings)
+    return made.kind.judge(made.values, evidence).bites
+
+
+def test_latency_has_to_be_as_long_as_asked_for() -> None:
+    assert judged("latency", seen(least=0.081), 5, 5)
+    assert not judged("latency", seen(least=0.040), 5, 5)
+    assert not judged("latency", seen(least=0.081), 5, 5, crossings=2)
+    assert not judged("latency", seen(least=0.200), 0, 0), "a slow machine is no latency"
+    assert judged("latency", seen(answered=0), 5, 5), "another fault may lose the answers: the counters tell"
+
+
+def test_loss_has_to_be_seen_unless_chance_explains_it() -> None:
+    assert judged("loss", seen(), 200, 8)
+    assert not judged("loss", seen(), 0, 0)
+    assert not judged("loss", seen(), 1000, 0), "0.95^1000 is no chance"
+    assert judged("loss", seen(), 20, 0), "0.95^20 is one"
+    assert judged("loss", seen(), 12, 4, share=None, every=3)
+    assert not judged("loss", seen(), 12, 3, share=None, every=3)
+
+
+def test_blackhole_and_reject_are_total() -> None:
+    assert judged("blackhole", seen(answered=0), 3, 3)
+    assert not judged("blackhole", seen(answered=1), 3, 3)
+    assert not judged("blackhole", seen(answered=0), 0, 0)
+    assert judged("reject", seen(answered=0, refused=3), 3, 3)
+    assert not judged("reject", seen(answered=0), 3, 3), "silence is no refusal"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0s"), (0.00025, "250us"), (0.08, "80ms"), (1.5, "1.5s"), (90.0, "90s"), (120.0, "2m"), (3600.0, "1h")],
+)
+def test_times_are_shown_as_people_write_them(seconds: float, text: str) -> None:
+    assert show_time(seconds) == text
+
+
+def test_rates_are_shown_as_people_write_them() -> None:
+    assert [show_rate(bits) for bits in (800, 64e3, 1.5e6, 1e9)] == ["800bit", "64kbit", "1.5mbit", "1gbit"]
+
+
+def test_every_module_says_what_it_is() -> None:
+    for found in kinds().values():
+        assert re.fullmatch(r"[a-z-]+", found.name)
+        assert found.summary.endswith(".")
+        for parameter in found.parameters:
+            assert parameter.meaning
+            assert parameter.unit
