@@ -14,7 +14,6 @@ import gc
 import heapq
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -26,13 +25,14 @@ from .conditions import Rule, State
 from .copies import Copier
 from .effects import Effect, Fate, effect
 from .firewall import BLANK, QUEUE, REJECTED, Firewall
-from .loop import READ, Loop
+from .loop import READ, Loop, Timer
 from .nfqueue import IN, OUT, Packet, Queue
 from .protocol import ProtocolError, decode_line, encode_line
-from .stream import LineReader, Writer
+from .stream import LineReader
 
 SOCKET: Final = "/run/conditioner"
 _FIRST: Final = 10.0  # seconds in which the first owner has to come
+_SEND_BUFFER: Final = 1 << 20  # octets; a list of hundreds of rules fits
 _LINGER: Final = 1.0  # seconds without any owner before the conditioner ends
 _HOOKS: Final = {"in": IN, "out": OUT}
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17}
@@ -47,6 +47,7 @@ class Active:
         self.owner = owner
         self.effect: Effect = effect(rule.effect, rule.seed)
         self.ends = time.monotonic() + rule.lasts
+        self.deadline: Timer | None = None
         self.seen = self.matched = self.acted = 0
         self._hooks = frozenset(_HOOKS[direction] for direction in rule.directions)
         self._protocols = frozenset(_PROTOCOLS[transport] for transport in rule.transports)
@@ -73,17 +74,31 @@ class Active:
 class Owner:
     """A connection, on which rules are added."""
 
-    def __init__(self, loop: Loop, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
-        self.connection = connection
-        self.reader = LineReader(connection.fileno())
-        self._writer = Writer(loop, connection.fileno())
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        self._connection = connection
+        self._reader = LineReader(connection.fileno())
+
+    def fileno(self) -> int:
+        """Return the descriptor to watch; -1 once closed."""
+        return self._connection.fileno()
+
+    def lines(self) -> list[bytes]:
+        """Return what came in. Raises EOFError or OSError when the owner is gone."""
+        return self._reader.read()
 
     def tell(self, message: Mapping[str, Any]) -> None:
-        """Send a message, if the owner is still there to read it."""
-        self._writer.write(encode_line(message))
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError, OSError):  # its reader finds out
-            self._writer.flush()
+        """Send a message. An owner that does not read what it asked for is as good as gone."""
+        try:
+            self._connection.sendall(encode_line(message))
+        except OSError:
+            with contextlib.suppress(OSError):  # closed already
+                self._connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close the connection; messages from then on go nowhere."""
+        self._connection.close()
 
 
 class Traffic:
@@ -170,7 +185,14 @@ class Conditioner:
         self._rules: dict[str, Active] = {}
         self._owners: set[Owner] = set()
         self._running = True
-        self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules)
+        self._traffic: Traffic | None = None
+        self._refusal = ""
+        try:
+            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules)
+        except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
+            self._refusal = (
+                f"NFQUEUE does not work in this kernel ({error.strerror}); `modprobe nfnetlink_queue` may help"
+            )
         self._firewall = Firewall(self._loop)
         self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._links.bind((0, _RTMGRP_LINK))
@@ -208,7 +230,8 @@ class Conditioner:
             try:
                 self._firewall.clear()
             finally:
-                self._traffic.close()
+                if self._traffic is not None:
+                    self._traffic.close()
 
     def end(self) -> None:
         """Stop serving."""
@@ -225,18 +248,18 @@ class Conditioner:
 
     def _connected(self) -> None:
         connection, _ = self._server.accept()
-        owner = Owner(self._loop, connection)
+        owner = Owner(connection)
         self._owners.add(owner)
         self._loop.cancel(self._alone)
-        self._loop.watch(connection.fileno(), READ, partial(self._readable, owner))
+        self._loop.watch(owner.fileno(), READ, partial(self._readable, owner))
 
     def _readable(self, owner: Owner) -> None:
         try:
-            for line in owner.reader.read():
+            for line in owner.lines():
                 self._handle(owner, line)
-        except (EOFError, ConnectionResetError):
-            self._loop.unwatch(owner.connection.fileno())
-            owner.connection.close()
+        except (EOFError, OSError):
+            self._loop.unwatch(owner.fileno())
+            owner.close()
             self._owners.discard(owner)
             self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
             self._apply(lambda _complaint: None)
@@ -260,15 +283,17 @@ class Conditioner:
     # The operations
 
     def _add(self, owner: Owner, request: dict[str, Any]) -> None:
+        if self._refusal:
+            raise ProtocolError(self._refusal)
         rule = Rule.from_json(request.get("rule"))
         if rule.id in self._rules:
             raise ProtocolError(f"there is a rule {rule.id} already")
         active = self._rules[rule.id] = Active(rule, owner)
-        self._loop.at(active.ends, partial(self._expire, active))
+        active.deadline = self._loop.at(active.ends, partial(self._expire, active))
 
         def done(complaint: str) -> None:
             if complaint:
-                self._rules.pop(rule.id, None)
+                self._drop([active] if self._rules.get(rule.id) is active else [])
                 owner.tell({"error": f"iptables: {complaint}", "id": request.get("id")})
             else:
                 owner.tell({"id": request.get("id"), "added": rule.id})
@@ -309,7 +334,11 @@ class Conditioner:
 
     def _drop(self, actives: Iterable[Active]) -> list[Active]:
         """Forget rules: from here on no packet meets them, even if it is still led here."""
-        return [self._rules.pop(active.rule.id) for active in actives]
+        dropped = [self._rules.pop(active.rule.id) for active in actives]
+        for active in dropped:
+            if active.deadline is not None:
+                self._loop.cancel(active.deadline)
+        return dropped
 
     def _apply(self, done: Callable[[str], None]) -> None:
         self._firewall.ask([active.rule for active in self._rules.values()], done)
@@ -325,12 +354,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="agent.conditioner", description=__doc__)
     parser.add_argument("--socket", type=Path, default=Path(SOCKET), metavar="PATH", help="where to listen")
     arguments = parser.parse_args()
-    try:
-        conditioner = Conditioner(arguments.socket)
-    except OSError as error:
-        sys.exit(f"the kernel has no NFQUEUE for us: {error}")
+    conditioner = Conditioner(arguments.socket)
     gc.freeze()
-    gc.disable()  # nothing here makes cycles, and a collection would hold every packet up
+    gc.disable()  # nothing here makes cycles that last, and a collection would hold every packet up
     conditioner.run()
 
 

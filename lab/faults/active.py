@@ -46,7 +46,8 @@ def active(lab: Lab) -> list[ActiveFault]:
 def heal(lab: Lab, nodes: Collection[str] | None = None) -> list[str]:
     """Heal all faults of these nodes, or of all; the names of those that had any."""
     wanted = [handle for handle in lab.nodes.values() if nodes is None or handle.name in nodes]
-    healed = {handle.name for handle in wanted if handle.name in lab.links.helpers() and lab.links.heal(handle.name)}
+    disturbed = lab.links.helpers()
+    healed = {handle.name for handle in wanted if handle.name in disturbed and lab.links.heal(handle.name)}
     # Hosts first: whether the others answer is asked from there.
     for is_host in (True, False):
         some = [handle for handle in wanted if (handle.node.role is Role.HOST) is is_host]

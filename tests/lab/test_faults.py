@@ -358,10 +358,10 @@ def test_thirty_cycles_leave_nothing(lab: Lab) -> None:
 
 def test_a_helper_goes_when_nobody_needs_it(lab: Lab) -> None:
     with Lab.attach(lab.name) as elsewhere:
-        link(elsewhere, "latency", "authority", delay="50ms")
-        assert "authority" in helpers(lab.api, lab.name)
-    eventually(lambda: exactly("authority" in helpers(lab.api, lab.name), False))
-    assert median(lab, at="authority") < WIDE, "closing the lab healed the link"
+        link(elsewhere, "latency", "root", delay="50ms")
+        assert "root" in helpers(lab.api, lab.name)
+    eventually(lambda: exactly("root" in helpers(lab.api, lab.name), False))
+    assert median(lab, at="root") < WIDE, "closing the lab healed the link"
 
 
 OWNER = """
