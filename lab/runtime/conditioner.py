@@ -161,8 +161,9 @@ def _try(api: APIClient, lab: str, node: str) -> Stream:
         raise _NotYet(f"Docker did not reach the conditioner of {node}: {error.explanation}") from None
     try:
         stream.send(protocol.encode_line({"op": "list", "id": 0}))
-        stream.readline(_REPLY)
-    except (StreamClosed, TimeoutError) as error:
+        # What Docker says when the container ends at this moment comes on the same stream, as if the program said it.
+        protocol.decode_line(stream.readline(_REPLY))
+    except (StreamClosed, TimeoutError, protocol.ProtocolError) as error:
         stream.close()
         raise _NotYet(f"the conditioner of {node} did not come up: {error}; {_log(api, name)}") from None
     return stream
