@@ -330,6 +330,13 @@ def test_somebody_else_heals(lab: Lab) -> None:
         fault.heal()
 
 
+def test_reset_heals(lab: Lab) -> None:
+    fault = link(lab, "latency", delay="50ms")
+    lab.reset()
+    assert not fault.active
+    assert median(lab) < WIDE
+
+
 # It ends
 
 

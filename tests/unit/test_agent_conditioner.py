@@ -1,0 +1,250 @@
+"""The conditioner without a kernel: what owners ask and are told, and what verdict each packet gets, and when."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.agent import conditioner
+from lab.agent.conditioner import Conditioner
+from lab.agent.firewall import REJECTED
+from lab.agent.loop import Loop
+from lab.agent.nfqueue import IN, OUT, Packet
+
+PEER, OTHER, NODE = "10.53.0.11", "10.53.0.12", "10.53.0.20"
+
+
+class FakeQueue:
+    """Packets come from a list, verdicts go to one; a socket pair stands for the kernel."""
+
+    def __init__(self, _number: int) -> None:
+        self.ours, self.kernels = socket.socketpair()
+        self.arriving: list[Packet] = []
+        self.verdicts: list[tuple[Any, ...]] = []
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def arrive(self, *packets: Packet) -> None:
+        self.arriving += packets
+        self.kernels.send(b"x")
+
+    def packets(self) -> Iterator[Packet]:
+        self.ours.recv(100)
+        packets, self.arriving = self.arriving, []
+        yield from packets
+
+    def accept(self, id: int) -> tuple[Any, ...]:
+        return ("accept", id)
+
+    def accept_marked(self, id: int, mark: int) -> tuple[Any, ...]:
+        return ("mark", id, mark)
+
+    def drop(self, id: int) -> tuple[Any, ...]:
+        return ("drop", id)
+
+    def send(self, verdicts: list[tuple[Any, ...]]) -> None:
+        self.verdicts += verdicts
+
+    def close(self) -> None:
+        self.ours.close()
+        self.kernels.close()
+
+
+class FakeFirewall:
+    """Does at once what it is asked, or complains."""
+
+    def __init__(self, _loop: Loop) -> None:
+        self.rules: list[str] = []
+        self.complaint = ""
+
+    def ask(self, rules: list[Any], done: Callable[[str], None]) -> None:
+        self.rules = [rule.id for rule in rules]
+        done(self.complaint)
+
+
+class Bench:
+    """A conditioner, turned by hand."""
+
+    def __init__(self, made: Conditioner, path: Path) -> None:
+        self.made, self.path = made, path
+        self.queue: Any = made._traffic._queue if made._traffic else None
+        self.firewall: Any = made._firewall
+
+    def turn(self, until: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 5
+        while not until():
+            assert time.monotonic() < deadline, "it does not come about"
+            self.made._loop.run_once(wait=False)
+
+    def connect(self) -> socket.socket:
+        owner = socket.socket(socket.AF_UNIX)
+        owner.connect(str(self.path))
+        owner.settimeout(5)
+        return owner
+
+    def told(self, owner: socket.socket) -> dict[str, Any]:
+        data = b""
+        owner.setblocking(False)
+
+        def whole() -> bool:
+            nonlocal data
+            try:
+                data += owner.recv(1)
+            except BlockingIOError:
+                return False
+            return data.endswith(b"\n")
+
+        self.turn(whole)
+        reply: dict[str, Any] = json.loads(data)
+        return reply
+
+    def ask(self, owner: socket.socket, op: str, **request: Any) -> dict[str, Any]:
+        owner.sendall(json.dumps({"op": op, "id": 1, **request}).encode() + b"\n")
+        return self.told(owner)
+
+    def add(self, owner: socket.socket, id: str, effect: dict[str, Any], **fields: Any) -> None:
+        rule = {"id": id, "effect": effect, "directions": ["in"], **fields}
+        assert self.ask(owner, "add", rule=rule) == {"id": 1, "added": id}
+
+    def verdicts(self, count: int) -> list[tuple[Any, ...]]:
+        self.turn(lambda: len(self.queue.verdicts) >= count)
+        found, self.queue.verdicts = self.queue.verdicts, []
+        return list(found)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr(conditioner, "Queue", FakeQueue)
+    monkeypatch.setattr(conditioner, "Firewall", FakeFirewall)
+    made = Conditioner(tmp_path / "socket")
+    yield Bench(made, tmp_path / "socket")
+    if made._traffic:
+        made._traffic.close()
+    made._server.close()
+    made._links.close()
+    made._loop.close()
+
+
+@pytest.fixture
+def owner(bench: Bench) -> Iterator[socket.socket]:
+    with bench.connect() as connection:
+        yield connection
+
+
+def packet(id: int, *, peer: str = PEER, hook: int = IN, protocol: int = 17) -> Packet:
+    ends = (peer, NODE) if hook == IN else (NODE, peer)
+    head = bytes([0x45, 0, 0, 45, 0, 0, 0, 0, 64, protocol, 0, 0])
+    return Packet(id, hook, 0, head + b"".join(ip_address(end).packed for end in ends) + bytes(25))
+
+
+def test_delays_end_in_the_order_of_their_deadlines(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "slow", {"kind": "delay", "mean": 0.05}, peers=[PEER])
+    bench.add(owner, "fast", {"kind": "delay", "mean": 0.01}, peers=[OTHER])
+    began = time.monotonic()
+    bench.queue.arrive(packet(1), packet(2, peer=OTHER), packet(3), packet(4, peer=NODE))
+    assert bench.verdicts(1) == [("accept", 4)], "nobody's packet goes on at once"
+    assert bench.verdicts(1) == [("accept", 2)]
+    assert time.monotonic() - began >= 0.01
+    assert bench.verdicts(2) == [("accept", 1), ("accept", 3)]
+    assert time.monotonic() - began >= 0.05
+
+
+def test_only_what_matches_is_touched_and_all_is_counted(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "r", {"kind": "drop"}, peers=[PEER], transports=["udp"])
+    bench.queue.arrive(packet(1), packet(2, peer=OTHER), packet(3, hook=OUT), packet(4, protocol=6))
+    assert bench.verdicts(4) == [("drop", 1), ("accept", 2), ("accept", 3), ("accept", 4)]
+    [state] = bench.ask(owner, "list")["rules"]
+    assert (state["seen"], state["matched"], state["acted"]) == (4, 1, 1)
+    assert bench.ask(owner, "restart", rule="r") == {"id": 1, "restarted": "r"}
+    assert bench.ask(owner, "list")["rules"][0]["seen"] == 0
+
+
+def test_rejected_packets_are_marked_and_lost_ones_are_lost(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "a", {"kind": "reject"})
+    bench.queue.arrive(packet(1))
+    assert bench.verdicts(1) == [("mark", 1, REJECTED)]
+    bench.add(owner, "b", {"kind": "drop"})
+    bench.queue.arrive(packet(2))
+    assert bench.verdicts(1) == [("drop", 2)]
+
+
+def test_a_removed_rule_leaves_its_counters(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "a", {"kind": "drop"})
+    bench.queue.arrive(packet(1))
+    bench.verdicts(1)
+    [state] = bench.ask(owner, "remove", rules=["a", "unknown"])["removed"]
+    assert (state["rule"]["id"], state["acted"]) == ("a", 1)
+    assert bench.firewall.rules == []
+    bench.queue.arrive(packet(2))
+    assert bench.verdicts(1) == [("accept", 2)]
+
+
+def test_rules_go_with_their_owner(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "a", {"kind": "drop"})
+    with bench.connect() as other:
+        bench.add(other, "b", {"kind": "drop"})
+        assert bench.firewall.rules == ["a", "b"]
+    bench.turn(lambda: bench.firewall.rules == ["a"])
+
+
+def test_owners_are_told_that_somebody_else_healed(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "a", {"kind": "drop"})
+    with bench.connect() as other:
+        assert len(bench.ask(other, "remove")["removed"]) == 1
+        told = bench.told(owner)
+    assert (told["why"], told["ended"]["rule"]["id"]) == ("healed", "a")
+
+
+def test_a_deadline_ends_a_rule(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "a", {"kind": "drop"}, lasts=0.05)
+    told = bench.told(owner)
+    assert (told["why"], told["ended"]["left"]) == ("deadline", 0.0)
+    assert bench.firewall.rules == []
+
+
+def test_what_iptables_refuses_is_no_rule(bench: Bench, owner: socket.socket) -> None:
+    bench.firewall.complaint = "no such target"
+    rule = {"id": "a", "effect": {"kind": "drop"}, "directions": ["in"]}
+    assert bench.ask(owner, "add", rule=rule) == {"id": 1, "error": "iptables: no such target"}
+    assert bench.ask(owner, "list")["rules"] == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        ({"op": "dance"}, '"op" is one of add'),
+        ({"op": "add"}, "a rule is an object"),
+        ({"op": "add", "rule": {"id": "a", "effect": {"kind": "tarpit"}, "directions": ["in"]}}, "no effect"),
+        ({"op": "remove", "rules": "a"}, "list of their ids"),
+        ({"op": "restart", "rule": "a"}, "no rule a"),
+    ],
+)
+def test_what_is_no_request_is_answered(
+    bench: Bench, owner: socket.socket, request_: dict[str, Any], text: str
+) -> None:
+    assert text in bench.ask(owner, **request_)["error"]
+
+
+def test_one_id_is_one_rule(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "a", {"kind": "drop"})
+    rule = {"id": "a", "effect": {"kind": "drop"}, "directions": ["in"]}
+    assert "already" in bench.ask(owner, "add", rule=rule)["error"]
+
+
+def test_a_kernel_without_nfqueue_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_number: int) -> None:
+        raise OSError(93, "Protocol not supported")
+
+    monkeypatch.setattr(conditioner, "Queue", refuse)
+    monkeypatch.setattr(conditioner, "Firewall", FakeFirewall)
+    bench = Bench(Conditioner(tmp_path / "socket"), tmp_path / "socket")
+    with bench.connect() as owner:
+        rule = {"id": "a", "effect": {"kind": "drop"}, "directions": ["in"]}
+        assert "NFQUEUE does not work in this kernel" in bench.ask(owner, "add", rule=rule)["error"]
+        assert bench.ask(owner, "list")["rules"] == []
