@@ -170,9 +170,11 @@ class Traffic:
         self._set_alarm()
 
     def close(self) -> None:
-        """Let go of what is held: the kernel would drop it."""
+        """Let go of what is held, and of what has come in unread: the kernel would drop it."""
         self._loop.unwatch(self._queue.fileno())
         self._queue.send([verdict for _, _, verdict in sorted(self._held)])
+        while unread := [self._queue.accept(packet.id) for packet in self._queue.packets()]:
+            self._queue.send(unread)
         self._queue.close()
         self._copier.close()
 

@@ -107,7 +107,7 @@ class Firewall:
         self._wanted: list[Rule] = []
         self._waiting: list[Callable[[str], None]] = []
         self._served: list[Callable[[str], None]] = []
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: dict[subprocess.Popen[bytes], tuple[int, bool]] = {}  # IP version; what was there before
         self._complaint = ""
 
     def ask(self, rules: Iterable[Rule], done: Callable[[str], None]) -> None:
@@ -123,8 +123,9 @@ class Firewall:
             process.wait()
         for version in [version for version, there in self._there.items() if there]:
             process = _restore(version, rules_text([], version, there=True))
-            _, said = process.communicate()
-            if process.returncode:
+            assert process.stderr is not None
+            said = process.stderr.read()
+            if process.wait():
                 raise FirewallError(said.decode(errors="replace").strip())
         self._there = dict.fromkeys(self._there, False)
 
@@ -135,7 +136,7 @@ class Firewall:
             self._there[version] = bool(self._wanted)
             if text:
                 process = _restore(version, text)
-                self._running.append(process)
+                self._running[process] = (version, there)
                 self._loop.watch(_stderr(process), READ, partial(self._heard, process))
         if not self._running:
             self._finish()
@@ -147,9 +148,12 @@ class Firewall:
             return
         # It has closed its stderr: it is ending.
         self._loop.unwatch(_stderr(process))
-        if process.wait() and not self._complaint:
-            self._complaint = f"iptables-restore ended with status {process.returncode}"
-        self._running.remove(process)
+        assert process.stderr is not None
+        process.stderr.close()
+        version, before = self._running.pop(process)
+        if process.wait():
+            self._there[version] = before  # all or nothing: what it refused has changed nothing
+            self._complaint = self._complaint or f"iptables-restore ended with status {process.returncode}"
         if not self._running:
             self._finish()
 

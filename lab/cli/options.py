@@ -39,7 +39,5 @@ def examples(*lines: tuple[str, str]) -> str:
     from rich.markup import escape
 
     width = max(len(command) for command, _ in lines)
-    shown = (
-        f"  [cyan]dnslab {escape(command)}[/]{' ' * (width - len(command))}  {meaning}" for command, meaning in lines
-    )
+    shown = (f"  [cyan]dnslab {escape(command)}[/]{' ' * (width - len(command))}  {meaning}" for command, meaning in lines)
     return "[bold]Examples[/]\n\n" + "\n\n".join(shown)

@@ -1,5 +1,6 @@
 """The conditioner without a kernel: what owners ask and are told, and what verdict each packet gets, and when."""
 
+import contextlib
 import json
 import socket
 import time
@@ -24,6 +25,7 @@ class FakeQueue:
 
     def __init__(self, _number: int) -> None:
         self.ours, self.kernels = socket.socketpair()
+        self.ours.setblocking(False)
         self.arriving: list[Packet] = []
         self.verdicts: list[tuple[Any, ...]] = []
 
@@ -35,7 +37,8 @@ class FakeQueue:
         self.kernels.send(b"x")
 
     def packets(self) -> Iterator[Packet]:
-        self.ours.recv(100)
+        with contextlib.suppress(BlockingIOError):
+            self.ours.recv(100)
         packets, self.arriving = self.arriving, []
         yield from packets
 
@@ -153,6 +156,17 @@ def test_delays_end_in_the_order_of_their_deadlines(bench: Bench, owner: socket.
     assert time.monotonic() - began >= 0.01
     assert bench.verdicts(2) == [("accept", 1), ("accept", 3)]
     assert time.monotonic() - began >= 0.05
+
+
+def test_at_the_end_all_is_let_go(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "slow", {"kind": "delay", "mean": 5.0})
+    bench.queue.arrive(packet(1))
+    bench.turn(lambda: bench.ask(owner, "list")["rules"][0]["acted"] == 1)
+    bench.queue.arrive(packet(2))
+    traffic, bench.made._traffic = bench.made._traffic, None
+    assert traffic is not None
+    traffic.close()
+    assert bench.queue.verdicts == [("accept", 1), ("accept", 2)], "what was held, then what was not yet read"
 
 
 def test_only_what_matches_is_touched_and_all_is_counted(bench: Bench, owner: socket.socket) -> None:
