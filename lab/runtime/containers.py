@@ -111,6 +111,8 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
     from docker.errors import APIError
 
     wanted = spec.node.port
+    # The digest of what was wanted: a port that gave way is no change of the declaration, and `up` leaves it alone.
+    marks = {**marks, labels.SPEC: spec.digest}
     for port in [None] if wanted is None else range(wanted, min(wanted + _PORTS_TO_TRY, _LAST_PORT + 1)):
         try:
             if port != spec.node.port:
