@@ -290,7 +290,7 @@ def render(
         if not changed:
             say(f"{plain(nearby(folder))} is current.")
         elif not check:
-            say(f"\nStart it with: docker compose -f {plain(nearby(folder / compose.FILE))} up -d")
+            say(f"\nStart it with: docker compose (or docker-compose) -f {plain(nearby(folder / compose.FILE))} up -d")
 
     emit({"folder": str(folder), "changed": [str(path) for path in changed]}, show)
     if check and changed:

@@ -177,7 +177,7 @@ class Lab:
         """The prober in a host (default: the first), started when first needed."""
         node = self._host(host)
         with self._opening:
-            if node.name not in self._probers:
+            if node.name not in self._probers or self._probers[node.name].ended:
                 state = self.nodes[node.name].state
                 if state != "running":
                     raise EnvironmentProblem(f"{node.name} is {state}: queries are sent from it; `dnslab up` mends it")

@@ -26,6 +26,7 @@ from lab.runtime.lock import locked
 from lab.runtime.parallel import WORKERS, each, uninterrupted
 from lab.runtime.spec import ContainerSpec, specs
 from lab.software import program as software
+from lab.topology.declaration import Resolver
 from lab.topology.derive import derive
 from lab.topology.model import Topology
 
@@ -101,13 +102,12 @@ def test_equal_specs_have_equal_digests(textbook: Topology) -> None:
         lambda spec: replace(spec, command=(*spec.command, "-v")),
         lambda spec: replace(spec, files={**spec.files, "more": ""}),
         lambda spec: replace(spec, files=dict.fromkeys(spec.files, "other")),
-        lambda spec: replace(spec, dns=("192.0.2.1",)),
         lambda spec: replace(spec, stop_signal="SIGQUIT"),
         lambda spec: replace(spec, node=replace(spec.node, ipv4=spec.node.ipv4 + 1)),
         lambda spec: replace(spec, node=replace(spec.node, ipv6=spec.node.ipv6 + 1)),
         lambda spec: replace(spec, node=replace(spec.node, port=5353)),
     ],
-    ids=["image", "command", "more files", "other files", "dns", "signal", "IPv4", "IPv6", "port"],
+    ids=["image", "command", "more files", "other files", "signal", "IPv4", "IPv6", "port"],
 )
 def test_a_digest_changes_with_everything_a_container_depends_on(
     change: Callable[[ContainerSpec], ContainerSpec], textbook: Topology
@@ -123,8 +123,17 @@ def test_only_hosts_may_write(textbook: Topology) -> None:
         assert (spec.user == "0:0") is spec.is_machine
 
 
-def test_the_forwarder_of_docker_leads_to_the_resolvers(textbook: Topology) -> None:
-    assert made(textbook)["host"].dns == tuple(str(node.ipv4) for node in textbook.resolvers)
+def test_the_forwarder_of_docker_leads_back_into_the_container(textbook: Topology) -> None:
+    assert {tuple(spec.limits["dns"]) for spec in made(textbook).values()} == {("127.0.0.1",)}
+
+
+def test_another_resolver_concerns_only_the_nodes_that_name_it(textbook: Topology) -> None:
+    declaration = labs.load("textbook")
+    third = Resolver(program="unbound")
+    more = declaration.model_copy(update={"resolvers": {**declaration.resolvers, "resolver-3": third}})
+    before, after = made(textbook), made(derive(more))
+    changed = {name for name, spec in after.items() if name not in before or spec.digest != before[name].digest}
+    assert changed == {"resolver-3", "gateway"}  # the gateway asks all resolvers unless told otherwise
 
 
 # Readiness.
