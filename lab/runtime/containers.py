@@ -44,8 +44,9 @@ class Container:
 
 
 def containers(api: APIClient, lab: str) -> dict[str, Container]:
-    """All containers of a lab by node, running or not."""
-    found = [_container(entry) for entry in api.containers(all=True, filters=labels.of_lab(lab))]
+    """The containers of all nodes of a lab, running or not; helpers are not among them."""
+    entries = api.containers(all=True, filters=labels.of_lab(lab))
+    found = [_container(entry) for entry in entries if labels.NODE in entry["Labels"]]
     return {container.node: container for container in found}
 
 

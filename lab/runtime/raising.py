@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lab.runtime import containers, labels, memory, network
@@ -17,7 +18,9 @@ from lab.runtime.node import NodeHandle
 from lab.runtime.parallel import each, uninterrupted
 from lab.runtime.prober import Prober
 from lab.runtime.readiness import checks, wait_ready
+from lab.runtime.sealing import seal
 from lab.runtime.spec import ContainerSpec, specs
+from lab.software.host import IMAGE as HOST_IMAGE
 from lab.topology.addressing import Subnets
 from lab.topology.declaration import Declaration
 from lab.topology.derive import derive
@@ -82,7 +85,8 @@ class _Raising:
     prober: Prober | None = None
 
     def run(self) -> Raised:
-        topology = derive(self.declaration, self._network())
+        subnets, fresh = self._network()
+        topology = derive(self.declaration, subnets)
         wanted = specs(topology, self.images)
         present = self._without_stale(wanted)
         # Files go into the volume through the first host, and the prober runs in it.
@@ -97,7 +101,8 @@ class _Raising:
         try:
             if missing:
                 self._write_files(missing, writer, fresh=not present)
-            each(self._start, missing)
+            tasks: list[Callable[[], None]] = [partial(self._start, spec) for spec in missing]
+            each(_call, [*tasks, self._seal] if fresh else tasks)
             self._wait(topology, wanted, self._prober(writer))
             # Readiness went through the resolvers: what they learnt is nothing a person asked for.
             each(self._flush, [spec.node for spec in missing if spec.node.role is Role.RESOLVER])
@@ -107,14 +112,17 @@ class _Raising:
             raise
         return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
 
-    def _network(self) -> Subnets:
+    def _network(self) -> tuple[Subnets, bool]:
+        """The lab's subnets, and whether its network was made just now."""
         subnets = network.find(self.api, self.lab)
         before = memory.recall(self.api, self.lab)
         if subnets is not None and before is not None and before.network != self.declaration.network:
             self.report(Event(self.lab, "other subnets: starting anew"))
             lower(self.api, self.lab)
             subnets = None
-        return subnets or network.create(self.api, self.lab, self.declaration)
+        if subnets is not None:
+            return subnets, False
+        return network.create(self.api, self.lab, self.declaration), True
 
     def _without_stale(self, wanted: Mapping[str, ContainerSpec]) -> dict[str, Container]:
         """The containers that may stay; the others are removed."""
@@ -149,6 +157,9 @@ class _Raising:
             self.report(Event(node.name, f"port {node.port} is in use; listening on {port} instead"))
         if node.role is Role.HOST and self.prober is None:
             self._prober(node.name)  # it boots while the others start
+
+    def _seal(self) -> None:
+        seal(self.api, self.lab, self.images[HOST_IMAGE], self.report)
 
     def _prober(self, host: str) -> Prober:
         if self.prober is None:
@@ -187,6 +198,10 @@ class _Raising:
                     raise node_failed(self.api, wanted[name], container.id, "ended right after its start")
 
         return look
+
+
+def _call(action: Callable[[], None]) -> None:
+    action()
 
 
 def _urgency(spec: ContainerSpec) -> int:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+import tenacity
+from docker import APIClient
 from rich.console import Console
 from rich.table import Table
 
@@ -93,8 +95,14 @@ def idle_containers(count: int) -> float:
         return timed(lambda: each(start, range(count)))
     finally:
         each(lambda container: api.remove_container(container, force=True), made)
-        api.remove_network(network)
+        remove_network(api, network)
         client.close()
+
+
+@tenacity.retry(wait=tenacity.wait_fixed(0.05), stop=tenacity.stop_after_delay(10), reraise=True)
+def remove_network(api: APIClient, network: str) -> None:
+    """Docker needs a moment to let go of the endpoints of containers that are gone."""
+    api.remove_network(network)
 
 
 def compose_up(declaration: Declaration) -> float:

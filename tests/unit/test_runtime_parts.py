@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from docker.errors import APIError
 
 from lab import labs
+from lab.agent import seal as agent_seal
 from lab.errors import BadInput, EnvironmentProblem
 from lab.runtime import gc, labels, memory, readiness
 from lab.runtime.diagnosis import fault_line
@@ -24,6 +26,7 @@ from lab.runtime.events import Event, silent
 from lab.runtime.lab import owner_mark, process_start
 from lab.runtime.lock import locked
 from lab.runtime.parallel import WORKERS, each, uninterrupted
+from lab.runtime.sealing import seal
 from lab.runtime.spec import ContainerSpec, specs
 from lab.software import program as software
 from lab.topology.declaration import Resolver
@@ -398,3 +401,40 @@ def test_an_event_is_a_value() -> None:
     with pytest.raises(FrozenInstanceError):
         event.step = 2  # type: ignore[misc]
     silent(event)
+
+
+# The bridge.
+
+
+class _NoHostNetwork:
+    """A Docker that gives no container the machine's network."""
+
+    def networks(self, **_: object) -> list[dict[str, str]]:
+        return [{"Id": "0123456789abcdef"}]
+
+    def create_host_config(self, **limits: object) -> dict[str, object]:
+        assert (limits["cap_drop"], limits["cap_add"]) == (["ALL"], ["NET_ADMIN"])
+        return limits
+
+    def create_container(self, *_: object, **__: object) -> dict[str, str]:
+        raise APIError("refused", explanation="no host network here")
+
+
+def test_a_bridge_that_cannot_be_sealed_is_reported_and_no_obstacle() -> None:
+    told: list[Event] = []
+    seal(cast(Any, _NoHostNetwork()), "x", "host:1", told.append)
+    [event] = told
+    assert event.text.endswith("within reach of the lab: no host network here")
+
+
+def test_rtnetlink_messages_are_read_back_as_they_were_written() -> None:
+    attributes = agent_seal._attribute(1, b"abc") + agent_seal._attribute(2, b"defg")
+    message = agent_seal._message(20, 0, attributes)
+    assert [
+        (kind, list(agent_seal._attributes(payload))) for kind, payload in agent_seal._messages(message + message)
+    ] == [(20, [(1, b"abc"), (2, b"defg")])] * 2
+
+
+def test_an_interface_that_does_not_exist_is_an_error_of_the_system() -> None:
+    with pytest.raises(OSError, match=r"No such device|no interface"):
+        agent_seal.seal("br-nobody")
