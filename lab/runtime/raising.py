@@ -97,10 +97,9 @@ class _Raising:
         memory.remember(self.api, self.lab, self.declaration)
         each(self._go_on, [container for container in present.values() if not container.running])
         self.ids |= {name: container.id for name, container in present.items()}
-        each(self._create, missing)
         try:
             if missing:
-                self._write_files(missing, writer, fresh=not present)
+                self._write_files(missing, self._container(wanted[writer]), fresh=not present)
             tasks: list[Callable[[], None]] = [partial(self._start, spec) for spec in missing]
             each(_call, [*tasks, self._seal] if fresh else tasks)
             self._wait(topology, wanted, self._prober(writer))
@@ -135,23 +134,26 @@ class _Raising:
         containers.remove(self.api, [present[name].id for name in present if name not in stay])
         return stay
 
-    def _create(self, spec: ContainerSpec) -> None:
-        self.ids[spec.node.name] = containers.create(self.api, self.lab, spec, self.marks)
+    def _container(self, spec: ContainerSpec) -> str:
+        """The container of a node, created when there is none."""
+        if spec.node.name not in self.ids:
+            self.ids[spec.node.name] = containers.create(self.api, self.lab, spec, self.marks)
+        return self.ids[spec.node.name]
 
     def _write_files(self, missing: Sequence[ContainerSpec], writer: str, *, fresh: bool) -> None:
-        """Put the files of what is missing into the volume, and what each clock says.
+        """Put the files of what is missing into the volume, through the container `writer`, and what each clock says.
 
         Nodes that join a running lab join at its time; those that are there keep theirs, skews included.
         """
         files = {f"{spec.node.name}/{path}": text.encode() for spec in missing for path, text in spec.files.items()}
         joining = [spec.node.name for spec in missing if spec.node.on_lab_clock]
-        ahead = 0 if fresh else containers.clock_of(self.api, self.ids[writer], besides=joining)
+        ahead = 0 if fresh else containers.clock_of(self.api, writer, besides=joining)
         files |= {f"{containers.CLOCKS}/{node}": struct.pack("=q", ahead) for node in joining}
-        containers.put_files(self.api, self.ids[writer], files)
+        containers.put_files(self.api, writer, files)
 
     def _start(self, spec: ContainerSpec) -> None:
         node = spec.node
-        port = containers.start(self.api, self.lab, spec, self.ids[node.name], self.marks)
+        port = containers.start(self.api, self.lab, spec, self._container(spec), self.marks)
         self._count(node.name)
         if port != node.port:
             self.report(Event(node.name, f"port {node.port} is in use; listening on {port} instead"))
