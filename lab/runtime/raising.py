@@ -85,8 +85,7 @@ class _Raising:
     prober: Prober | None = None
 
     def run(self) -> Raised:
-        subnets, fresh = self._network()
-        topology = derive(self.declaration, subnets)
+        topology = derive(self.declaration, self._network())
         wanted = specs(topology, self.images)
         present = self._without_stale(wanted)
         # Files go into the volume through the first host, and the prober runs in it.
@@ -95,13 +94,15 @@ class _Raising:
         self.missing = len(missing)
         self.api.create_volume(labels.volume_name(self.lab), labels={labels.LAB: self.lab})
         memory.remember(self.api, self.lab, self.declaration)
-        each(self._go_on, [container for container in present.values() if not container.running])
+        idle = [container for container in present.values() if not container.running]
+        each(self._go_on, idle)
         self.ids |= {name: container.id for name, container in present.items()}
         try:
             if missing:
                 self._write_files(missing, self._container(wanted[writer]), fresh=not present)
             tasks: list[Callable[[], None]] = [partial(self._start, spec) for spec in missing]
-            each(_call, [*tasks, self._seal] if fresh else tasks)
+            # Not only on a new network: a Docker that was restarted has opened it again, and stopped every node.
+            each(_call, [*tasks, self._seal] if missing or idle else [])
             self._wait(topology, wanted, self._prober(writer))
             # Readiness went through the resolvers: what they learnt is nothing a person asked for.
             each(self._flush, [spec.node for spec in missing if spec.node.role is Role.RESOLVER])
@@ -111,17 +112,14 @@ class _Raising:
             raise
         return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
 
-    def _network(self) -> tuple[Subnets, bool]:
-        """The lab's subnets, and whether its network was made just now."""
+    def _network(self) -> Subnets:
         subnets = network.find(self.api, self.lab)
         before = memory.recall(self.api, self.lab)
         if subnets is not None and before is not None and before.network != self.declaration.network:
             self.report(Event(self.lab, "other subnets: starting anew"))
             lower(self.api, self.lab)
             subnets = None
-        if subnets is not None:
-            return subnets, False
-        return network.create(self.api, self.lab, self.declaration), True
+        return subnets or network.create(self.api, self.lab, self.declaration)
 
     def _without_stale(self, wanted: Mapping[str, ContainerSpec]) -> dict[str, Container]:
         """The containers that may stay; the others are removed."""
