@@ -8,8 +8,8 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -350,15 +350,21 @@ def test_shell_on_a_terminal(name: str) -> None:
 # How runs end.
 
 
+def is_asking(name: str) -> None:
+    """A prober runs in the host."""
+    top = subprocess.run(["docker", "top", f"dnslab.{name}.host"], capture_output=True, text=True, check=True)
+    assert "agent.prober" in top.stdout
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
 def test_a_long_query_can_be_interrupted(
-    how: signal.Signals, started: Callable[..., subprocess.Popen[str]], quick: Run
+    how: signal.Signals, name: str, started: Callable[..., subprocess.Popen[str]], quick: Run
 ) -> None:
     quick("pause", "authority")
     try:
         quick("flush")
         process = started("query", "www.example.com", "--timeout", SILENCE, "--json")
-        time.sleep(1.5)  # it is asking by now; if not, it ends the same way
+        eventually(partial(is_asking, name))
         process.send_signal(how)
         ended = finish(process)
         assert ended.code == 130
