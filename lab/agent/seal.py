@@ -1,9 +1,8 @@
 """Take the machine's IPv6 addresses off a lab's bridge: `python3 -m agent.seal br-0123456789ab`.
 
 Docker gives the bridge of a dual-stack network the first address of its IPv6 subnet, and fe80::1, `internal` or not:
-services of the machine that listen on every address could be reached from the lab. The nodes need neither. This runs
-once, in a container on the machine's own network, with no capability but NET_ADMIN; the kernel is spoken to over
-rtnetlink(7), with the standard library only.
+services of the machine that listen on every address could be reached from the lab. The nodes need neither. The kernel
+is spoken to over rtnetlink(7), with the standard library only; it takes NET_ADMIN on the machine's own network.
 """
 
 from __future__ import annotations

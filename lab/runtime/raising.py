@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from lab.runtime import containers, labels, memory, network
@@ -24,7 +23,7 @@ from lab.software.host import IMAGE as HOST_IMAGE
 from lab.topology.addressing import Subnets
 from lab.topology.declaration import Declaration
 from lab.topology.derive import derive
-from lab.topology.model import Node, Role, Topology
+from lab.topology.model import Role, Topology
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
@@ -83,6 +82,7 @@ class _Raising:
     started: int = 0
     ids: dict[str, str] = field(default_factory=dict)  # container of each node
     prober: Prober | None = None
+    resolvers: list[NodeHandle] = field(default_factory=list)  # those that were started, their shells open
 
     def run(self) -> Raised:
         topology = derive(self.declaration, self._network())
@@ -100,16 +100,19 @@ class _Raising:
         try:
             if missing:
                 self._write_files(missing, self._container(wanted[writer]), fresh=not present)
-            tasks: list[Callable[[], None]] = [partial(self._start, spec) for spec in missing]
-            # Not only on a new network: a Docker that was restarted has opened it again, and stopped every node.
-            each(_call, [*tasks, self._seal] if missing or idle else [])
+            each(self._start, missing)
+            if missing or idle:
+                # Not only on a new network: a Docker that was restarted has opened it again, and stopped every node.
+                seal(self.api, self.lab, self.images[HOST_IMAGE], self.report)
             self._wait(topology, wanted, self._prober(writer))
             # Readiness went through the resolvers: what they learnt is nothing a person asked for.
-            each(self._flush, [spec.node for spec in missing if spec.node.role is Role.RESOLVER])
+            each(lambda resolver: resolver.flush(), self.resolvers)
         except BaseException:
             if self.prober is not None:
                 self.prober.close()
             raise
+        finally:
+            each(lambda resolver: resolver.close(), self.resolvers)
         return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
 
     def _network(self) -> Subnets:
@@ -155,11 +158,12 @@ class _Raising:
         self._count(node.name)
         if port != node.port:
             self.report(Event(node.name, f"port {node.port} is in use; listening on {port} instead"))
+        # What takes a moment to get ready does so while the others start.
         if node.role is Role.HOST and self.prober is None:
-            self._prober(node.name)  # it boots while the others start
-
-    def _seal(self) -> None:
-        seal(self.api, self.lab, self.images[HOST_IMAGE], self.report)
+            self._prober(node.name)
+        elif node.role is Role.RESOLVER:
+            self.resolvers.append(NodeHandle(self.api, self.lab, node, lambda _node: None))
+            self.resolvers[-1].run("true")
 
     def _prober(self, host: str) -> Prober:
         if self.prober is None:
@@ -169,11 +173,6 @@ class _Raising:
     def _count(self, node: str) -> None:
         self.started += 1
         self.report(Event(self.lab, f"{node} started", self.started, self.missing))
-
-    def _flush(self, node: Node) -> None:
-        handle = NodeHandle(self.api, self.lab, node, lambda _node: None)
-        handle.flush()
-        handle.close()
 
     def _go_on(self, container: Container) -> None:
         if container.state == "paused":
@@ -198,10 +197,6 @@ class _Raising:
                     raise node_failed(self.api, wanted[name], container.id, "ended right after its start")
 
         return look
-
-
-def _call(action: Callable[[], None]) -> None:
-    action()
 
 
 def _urgency(spec: ContainerSpec) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.agent import seal as sealer
 from lab.runtime import labels
 from lab.runtime.events import Event, Report
 
@@ -14,19 +15,29 @@ _PATIENCE = 20  # seconds
 
 
 def seal(api: APIClient, lab: str, image: str, report: Report) -> None:
-    """Take the machine's IPv6 addresses off the bridge of a lab's new network; `image` is that of hosts.
+    """Take the machine's IPv6 addresses off the bridge of a lab's network; `image` is that of hosts.
 
+    Done in place where Docker runs on this machine and we may; else in a container on the network of Docker's machine.
     A Docker that does not let a container do that is no reason for not having a lab: it is reported.
     """
+    [network] = api.networks(filters=labels.of_lab(lab))
+    bridge = f"br-{network['Id'][:12]}"
+    try:
+        sealer.seal(bridge)
+    except OSError:  # no such interface here, or no right to change it
+        seal_from_container(api, lab, bridge, image, report)
+
+
+def seal_from_container(api: APIClient, lab: str, bridge: str, image: str, report: Report) -> None:
+    """Do it with the one capability it takes, in a container that lives for a moment."""
     from docker.errors import APIError
     from requests import RequestException
 
-    [network] = api.networks(filters=labels.of_lab(lab))
     container = None
     try:
         container = api.create_container(
             image,
-            ["python3", "-m", "agent.seal", f"br-{network['Id'][:12]}"],
+            ["python3", "-m", "agent.seal", bridge],
             user="0:0",
             labels={labels.LAB: lab},  # so that `down` takes it along, should we die before the end
             host_config=api.create_host_config(

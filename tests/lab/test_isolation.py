@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 from docker import DockerClient
 from docker.models.containers import Container
+from docker.types import IPAMConfig, IPAMPool
 from labtools import eventually, questions
 
 from lab import Lab
 from lab.runtime.engine import connect
+from lab.runtime.events import Event
 from lab.runtime.images import image_reference
 from lab.runtime.lab import owner_mark
 from lab.runtime.labels import OWNER, container_name, network_name
 from lab.runtime.parallel import each
+from lab.runtime.sealing import seal_from_container
 from lab.topology.model import Role
 
 INSIDE = Path(__file__).parent / "inside"  # programs that run in containers
@@ -155,6 +158,29 @@ def test_the_machine_is_not_on_the_bridge(
     """Docker would put the first addresses of the subnets there, and fe80::1."""
     assert machine.on_bridge() == []
     assert not [reach for reach in reached[role] if reach.split()[0] in usual_addresses(textbook)]
+
+
+def test_a_helper_takes_the_machine_off_a_bridge(docker: DockerClient, textbook: Lab) -> None:
+    """`up` does it in place where it may, as root on the machine of Docker; elsewhere a container has to do it."""
+    name = f"{textbook.name}-sealed"
+    pools = [IPAMPool(subnet="10.53.252.0/24"), IPAMPool(subnet="fd53:0:0:252::/64")]
+    network = docker.networks.create(
+        name, internal=True, enable_ipv6=True, ipam=IPAMConfig(pool_configs=pools), labels={OWNER: owner_mark()}
+    )
+    bridge = f"br-{network.id[:12]}"
+
+    def addresses() -> list[str]:
+        command = ["cat", "/proc/net/if_inet6"]
+        lines = docker.containers.run(image_reference("host"), command, network_mode="host", remove=True)
+        return [line.split()[0] for line in lines.decode().splitlines() if line.split()[-1] == bridge]
+
+    try:
+        assert addresses()
+        told: list[Event] = []
+        seal_from_container(docker.api, name, bridge, image_reference("host"), told.append)
+        assert (addresses(), told) == ([], [])
+    finally:
+        network.remove()
 
 
 # Names
