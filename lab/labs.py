@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import paths
 from lab.errors import BadInput
-from lab.topology.declaration import Declaration
 from lab.topology.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from lab.topology.declaration import Declaration
 
 DEFAULT = "textbook"
 

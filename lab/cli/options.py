@@ -35,9 +35,7 @@ Source = Annotated[
 
 
 def examples(*lines: tuple[str, str]) -> str:
-    """Examples of a verb for the end of its help: command and meaning, one a line."""
-    from rich.markup import escape
-
+    """The end of a verb's help: one command and its meaning a line."""
     width = max(len(command) for command, _ in lines)
-    shown = (f"  [cyan]dnslab {escape(command)}[/]{' ' * (width - len(command))}  {meaning}" for command, meaning in lines)
-    return "[bold]Examples[/]\n\n" + "\n\n".join(shown)
+    shown = (f"  dnslab {command:<{width}}  {meaning}" for command, meaning in lines)
+    return "\n".join(("\b", "Examples:", *shown))  # \b, to Click: keep the lines of this paragraph

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,14 +25,14 @@ _ENDLESS = 10_000  # columns where nobody looks: a pipe must not get lines folde
 
 @cache
 def out() -> Console:
-    """Answers; Rich honours NO_COLOR, and gives no colour where there is no terminal."""
+    """Answers; without colour where there is no terminal, or NO_COLOR is set."""
     from rich.console import Console
 
     class _Console(Console):
         def on_broken_pipe(self) -> NoReturn:
             raise BrokenPipeError  # Rich would end the process with 1; see `lab.cli.main.run`
 
-    return _Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _ENDLESS)
+    return _Console(**_settings(sys.stdout))
 
 
 @cache
@@ -40,8 +40,17 @@ def err() -> Console:
     """Everything that is not the answer."""
     from rich.console import Console
 
-    width = None if sys.stderr.isatty() else _ENDLESS
-    return Console(stderr=True, highlight=False, emoji=False, width=width)
+    return Console(stderr=True, **_settings(sys.stderr))
+
+
+def _settings(stream: TextIO) -> dict[str, Any]:
+    return {
+        "highlight": False,
+        "emoji": False,
+        "width": None if stream.isatty() else _ENDLESS,
+        # By itself Rich keeps bold and dim under NO_COLOR: escape codes all the same.
+        "color_system": None if os.environ.get("NO_COLOR") else "auto",
+    }
 
 
 class Wanted:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lab.cli.options import AsJson
-from lab.cli.output import emit, out, say
+from lab.cli.output import emit, grid, plain, say
 from lab.errors import EnvironmentProblem
 
 
@@ -18,20 +18,26 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Say what this machine lacks for a lab, and the command that mends it."""
+    """Say what this machine lacks, and the command that mends it.
+
+    The exit code is 3 when something is missing without which no lab can be up.
+    """
     from lab.runtime.doctor import examine
 
     findings = examine()
 
     def show() -> None:
-        marks = {"ok": "[green]ok[/]     ", "note": "[yellow]note[/]   ", "missing": "[bold red]missing[/]"}
-        for finding in findings:
-            out().print(f"{marks[finding.verdict]}  {finding.subject}: {finding.text}", soft_wrap=True)
-            if finding.mend:
-                out().print(f"           mend it: [cyan]{finding.mend}[/]", soft_wrap=True)
+        colours = {"ok": "green", "note": "yellow", "missing": "bold red"}
+        lines = grid([((found.verdict, colours[found.verdict]), found.subject, found.text) for found in findings])
+        for found, line in zip(findings, lines, strict=True):
+            say(line)
+            if found.mend:
+                say(f"         mend it: [cyan]{plain(found.mend)}[/]")
+        say("\nA lab can be up here." if able else "\nNo lab can be up here until what is missing is mended.")
 
-    emit([vars(finding) for finding in findings], show)
-    if any(finding.verdict == "missing" for finding in findings):
+    able = all(found.verdict != "missing" for found in findings)
+    emit({"able": able, "findings": [vars(found) for found in findings]}, show)
+    if not able:
         raise typer.Exit(EnvironmentProblem.exit_code)
 
 
@@ -39,11 +45,18 @@ def gc(
     everything: Annotated[bool, typer.Option("--all", help="Every lab, also those in use.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what dead owners left: labs of killed tests, half-made labs, outdated images. Only dnslab's own."""
+    """Remove what dead owners left: labs of killed tests, old images.
+
+    Labs that were never finished go too. A lab that a person brought up stays, and so does all that is not dnslab's.
+    """
     from lab.runtime.engine import connect
     from lab.runtime.gc import collect
 
-    removed = collect(connect(), everything=everything)
+    client = connect()
+    try:
+        removed = collect(client, everything=everything)
+    finally:
+        client.close()
 
     def show() -> None:
         for lab in removed.labs:

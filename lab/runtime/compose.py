@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.runtime.network import nobody
-from lab.runtime.spec import MEMORY, PIDS, TMPFS, TMPFS_OF_MACHINE, UNPRIVILEGED, specs
+from lab.runtime.spec import FORWARD_TO, MEMORY, PIDS, TMPFS, TMPFS_OF_MACHINE, UNPRIVILEGED, specs
 from lab.software import program as software
 from lab.topology.declaration import Declaration
 from lab.topology.derive import derive
@@ -34,7 +34,7 @@ def render(declaration: Declaration) -> dict[str, str]:
         pids=PIDS,
         tmpfs=_mounts(TMPFS),
         tmpfs_of_machine=_mounts(TMPFS_OF_MACHINE),
-        dns=made[0].dns,
+        dns=FORWARD_TO,
         nobody=nobody(topology.ipv6),
         describe=lambda node: _describe(node, topology),
     )

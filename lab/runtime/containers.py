@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, to be reached from the machine
 _PORTS_TO_TRY = 200
 _LAST_PORT = 65535
-_CONFLICT = 409
 CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
@@ -45,7 +44,7 @@ class Container:
 
 
 def containers(api: APIClient, lab: str) -> dict[str, Container]:
-    """All nodes' containers of a lab by node, running or not; helpers are no nodes."""
+    """The containers of all nodes of a lab, running or not; helpers are not among them."""
     entries = api.containers(all=True, filters=labels.of_lab(lab))
     found = [_container(entry) for entry in entries if labels.NODE in entry["Labels"]]
     return {container.node: container for container in found}
@@ -113,6 +112,8 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
     from docker.errors import APIError
 
     wanted = spec.node.port
+    # The digest of what was wanted: a port that gave way is no change of the declaration, and `up` leaves it alone.
+    marks = {**marks, labels.SPEC: spec.digest}
     for port in [None] if wanted is None else range(wanted, min(wanted + _PORTS_TO_TRY, _LAST_PORT + 1)):
         try:
             if port != spec.node.port:
@@ -130,8 +131,8 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
-    """Remove containers, running or not; one that is gone already, or going, is fine."""
-    from docker.errors import APIError, NotFound
+    """Remove containers, running or not; one that is gone already is fine."""
+    from docker.errors import NotFound
 
     from lab.runtime.parallel import each
 
@@ -140,10 +141,6 @@ def remove(api: APIClient, ids: Iterable[str]) -> None:
             api.remove_container(container, force=True, v=True)
         except NotFound:
             return
-        except APIError as error:
-            # A node's helper ends with the node and removes itself.
-            if error.status_code != _CONFLICT or "in progress" not in str(error.explanation):
-                raise
 
     each(remove_one, ids)
 

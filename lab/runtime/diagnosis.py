@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 _LINES = 12
+_LINE_NUMBER = r"""(?::|\(|['"]?,? line )(\d+)"""
 
 
 def node_failed(api: APIClient, spec: ContainerSpec, container: str, what: str) -> NodeFailed:
@@ -40,7 +41,7 @@ def fault_line(node: str, files: Mapping[str, str], log: list[str]) -> tuple[str
     """
     for message in log:
         for path, text in files.items():
-            place = re.search(re.escape(path) + r"\D{1,12}?(\d+)", message)
+            place = re.search(re.escape(path) + _LINE_NUMBER, message)
             lines = text.splitlines()
             if place and 0 < int(place[1]) <= len(lines):
                 return f"{FOLDER}/{node}/{path}", int(place[1]), lines[int(place[1]) - 1]

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.errors import EnvironmentProblem
 from lab.runtime import images, labels, memory
 from lab.runtime.lab import process_start
 from lab.runtime.lock import locked
@@ -30,25 +31,34 @@ def collect(client: DockerClient, *, everything: bool = False) -> Collected:
     With `everything`, all labs. A lab that a person brought up has no owner and stays. Nothing that is not dnslab's
     is touched.
     """
-    removed = []
-    for lab in memory.labs(client.api):
-        if everything or _abandoned(client.api, lab):
-            with locked(lab):
-                lower(client.api, lab)
-            removed.append(lab)
-    return Collected(tuple(removed), tuple(images.prune(client)))
+    removed = tuple(lab for lab in memory.labs(client.api) if _collected(client.api, lab, everything=everything))
+    return Collected(removed, tuple(images.prune(client)))
+
+
+def _collected(api: APIClient, lab: str, *, everything: bool) -> bool:
+    """Remove `lab` if it may go; whether it went."""
+    if everything:
+        with locked(lab):
+            lower(api, lab)
+        return True
+    if not _abandoned(api, lab):
+        return False
+    try:
+        with locked(lab, patience=0):
+            # Looked at again: only who holds the lock knows that no `up` is under way.
+            if gone := _abandoned(api, lab):
+                lower(api, lab)
+            return gone
+    except EnvironmentProblem:
+        return False  # somebody is working on it, so it is not abandoned
 
 
 def _abandoned(api: APIClient, lab: str) -> bool:
-    owners = {
-        owner
-        for entry in api.containers(all=True, filters=labels.of_lab(lab))
-        if (owner := entry["Labels"].get(labels.OWNER))
-    }
-    if owners:
+    found = api.containers(all=True, filters=labels.of_lab(lab))
+    if owners := {owner for entry in found if (owner := entry["Labels"].get(labels.OWNER))}:
         return not any(map(_alive, owners))
-    with locked(lab, patience=1):  # an `up` that is under way holds this lock
-        return memory.recall(api, lab) is None or not api.networks(filters=labels.of_lab(lab))
+    # Without containers it was never up, and without the others no process can pick it up again.
+    return not found or memory.recall(api, lab) is None or not api.networks(filters=labels.of_lab(lab))
 
 
 def _alive(owner: str) -> bool:

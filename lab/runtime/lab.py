@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -25,7 +27,7 @@ from lab.runtime.node import NodeHandle
 from lab.runtime.parallel import each, uninterrupted
 from lab.runtime.prober import Prober
 from lab.runtime.readiness import checks, wait_ready
-from lab.topology.declaration import Declaration
+from lab.topology.declaration import LABEL, Declaration
 from lab.topology.derive import derive
 from lab.topology.model import Node, Role, Topology
 
@@ -65,7 +67,7 @@ class Lab:
     """
 
     def __init__(self, client: DockerClient, name: str, topology: Topology, prober: Prober | None = None) -> None:
-        self._client, self.name, self.topology = client, name, topology
+        self._client, self.name, self.topology = client, name, replace(topology, lab=name)
         self.changed: tuple[str, ...] = ()
         self.clock = Clock(self.prober, name)
         self._probers: dict[str, Prober] = {}
@@ -92,7 +94,7 @@ class Lab:
         several labs be up from one declaration. Raises `BadInput`, `EnvironmentProblem` and `NodeFailed`.
         """
         declaration = labs.load(source) if isinstance(source, str) else source
-        name = name or declaration.lab
+        name = checked_name(name or declaration.lab)
         client = connect()
         with locked(name):
             raised = raising.bring_up(client, name, declaration, report, marks or {})
@@ -178,12 +180,9 @@ class Lab:
 
     def prober(self, host: str | None = None) -> Prober:
         """The prober in a host (default: the first), started when first needed."""
-        node = self.topology.hosts[0] if host is None else self.topology.node(host)
-        if node.role is not Role.HOST:
-            hosts = ", ".join(host.name for host in self.topology.hosts)
-            raise BadInput(f"queries are sent from a host, and {node.name} is a {node.role.value} (hosts: {hosts})")
+        node = self._host(host)
         with self._opening:
-            if node.name not in self._probers:
+            if node.name not in self._probers or self._probers[node.name].ended:
                 state = self.nodes[node.name].state
                 if state != "running":
                     raise EnvironmentProblem(f"{node.name} is {state}: queries are sent from it; `dnslab up` mends it")
@@ -206,8 +205,7 @@ class Lab:
         if at is not None:
             asked = [self.topology.node(at)]
         else:
-            asker = self.topology.hosts[0] if host is None else self.topology.node(host)
-            asked = [self.topology.nodes[resolver] for resolver in asker.resolvers]
+            asked = [self.topology.nodes[resolver] for resolver in self._host(host).resolvers]
         try:
             return Query(
                 name if name.endswith(".") else f"{name}.",
@@ -229,7 +227,7 @@ class Lab:
 
         Raises `BadInput` for a question that cannot be asked.
         """
-        asker = self.topology.hosts[0].name if host is None else self.topology.node(host).name
+        asker = self._host(host).name
         names = {address: node.name for node in self.topology.nodes.values() for address in node.addresses}
         answers = []
         for query, result in zip(queries, self.prober(asker).ask(queries, window), strict=True):
@@ -273,6 +271,13 @@ class Lab:
         self.clock.zero()
         each(lambda handle: handle.start(), riding)
 
+    def _host(self, name: str | None) -> Node:
+        node = self.topology.hosts[0] if name is None else self.topology.node(name)
+        if node.role is not Role.HOST:
+            hosts = ", ".join(host.name for host in self.topology.hosts)
+            raise BadInput(f"queries are sent from a host, and {node.name} is a {node.role.value} (hosts: {hosts})")
+        return node
+
     def _wait_node(self, node: Node) -> None:
         if node.role is Role.HOST:
             with self._opening:
@@ -292,6 +297,13 @@ class Lab:
         if state != "running":
             log = "\n".join(f"  {line}" for line in self.nodes[node.name].logs(tail=12))
             raise EnvironmentProblem(f"{node.name} is {state} instead of running; its last log lines:\n{log}")
+
+
+def checked_name(name: str) -> str:
+    """`name`, if a lab can be called so; else `BadInput` is raised."""
+    if not re.fullmatch(LABEL, name):
+        raise BadInput(f"{name!r} cannot be the name of a lab: lower-case letters, digits and hyphens, at most 42")
+    return name
 
 
 def owner_mark() -> str:

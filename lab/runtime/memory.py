@@ -58,10 +58,7 @@ def choose(api: APIClient, wanted: str | None) -> str:
     known = labs(api)
     if wanted is not None:
         if wanted not in known:
-            raise BadInput(
-                f"lab {wanted} is not up{did_you_mean(wanted, known)}; `dnslab up {wanted}` starts it"
-                + (f" (up: {', '.join(known)})" if known else "")
-            )
+            raise BadInput(f"lab {wanted} is not up{did_you_mean(wanted, known)} (up: {', '.join(known) or 'none'})")
         return wanted
     if not known:
         raise BadInput("no lab is up; `dnslab up` starts the textbook one")

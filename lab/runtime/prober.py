@@ -76,6 +76,11 @@ class Prober:
         clock: dict[str, int] = reply["clock"]
         return clock
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone, because its host was stopped for one."""
+        return self._ended is not None
+
     def close(self) -> None:
         """End the prober."""
         self._stream.close()

@@ -17,11 +17,13 @@ from lab.runtime.node import NodeHandle
 from lab.runtime.parallel import each, uninterrupted
 from lab.runtime.prober import Prober
 from lab.runtime.readiness import checks, wait_ready
+from lab.runtime.sealing import seal
 from lab.runtime.spec import ContainerSpec, specs
+from lab.software.host import IMAGE as HOST_IMAGE
 from lab.topology.addressing import Subnets
 from lab.topology.declaration import Declaration
 from lab.topology.derive import derive
-from lab.topology.model import Node, Role, Topology
+from lab.topology.model import Role, Topology
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
@@ -80,6 +82,7 @@ class _Raising:
     started: int = 0
     ids: dict[str, str] = field(default_factory=dict)  # container of each node
     prober: Prober | None = None
+    resolvers: list[NodeHandle] = field(default_factory=list)  # those that were started, their shells open
 
     def run(self) -> Raised:
         topology = derive(self.declaration, self._network())
@@ -91,20 +94,25 @@ class _Raising:
         self.missing = len(missing)
         self.api.create_volume(labels.volume_name(self.lab), labels={labels.LAB: self.lab})
         memory.remember(self.api, self.lab, self.declaration)
-        each(self._go_on, [container for container in present.values() if not container.running])
+        idle = [container for container in present.values() if not container.running]
+        each(self._go_on, idle)
         self.ids |= {name: container.id for name, container in present.items()}
-        each(self._create, missing)
         try:
             if missing:
-                self._write_files(missing, writer, fresh=not present)
+                self._write_files(missing, self._container(wanted[writer]), fresh=not present)
             each(self._start, missing)
+            if missing or idle:
+                # Not only on a new network: a Docker that was restarted has opened it again, and stopped every node.
+                seal(self.api, self.lab, self.images[HOST_IMAGE], self.report)
             self._wait(topology, wanted, self._prober(writer))
             # Readiness went through the resolvers: what they learnt is nothing a person asked for.
-            each(self._flush, [spec.node for spec in missing if spec.node.role is Role.RESOLVER])
+            each(lambda resolver: resolver.flush(), self.resolvers)
         except BaseException:
             if self.prober is not None:
                 self.prober.close()
             raise
+        finally:
+            each(lambda resolver: resolver.close(), self.resolvers)
         return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
 
     def _network(self) -> Subnets:
@@ -127,28 +135,35 @@ class _Raising:
         containers.remove(self.api, [present[name].id for name in present if name not in stay])
         return stay
 
-    def _create(self, spec: ContainerSpec) -> None:
-        self.ids[spec.node.name] = containers.create(self.api, self.lab, spec, self.marks)
+    def _container(self, spec: ContainerSpec) -> str:
+        """The container of a node, created when there is none."""
+        if spec.node.name not in self.ids:
+            self.ids[spec.node.name] = containers.create(self.api, self.lab, spec, self.marks)
+        return self.ids[spec.node.name]
 
     def _write_files(self, missing: Sequence[ContainerSpec], writer: str, *, fresh: bool) -> None:
-        """Put the files of what is missing into the volume, and what each clock says.
+        """Put the files of what is missing into the volume, through the container `writer`, and what each clock says.
 
         Nodes that join a running lab join at its time; those that are there keep theirs, skews included.
         """
         files = {f"{spec.node.name}/{path}": text.encode() for spec in missing for path, text in spec.files.items()}
         joining = [spec.node.name for spec in missing if spec.node.on_lab_clock]
-        ahead = 0 if fresh else containers.clock_of(self.api, self.ids[writer], besides=joining)
+        ahead = 0 if fresh else containers.clock_of(self.api, writer, besides=joining)
         files |= {f"{containers.CLOCKS}/{node}": struct.pack("=q", ahead) for node in joining}
-        containers.put_files(self.api, self.ids[writer], files)
+        containers.put_files(self.api, writer, files)
 
     def _start(self, spec: ContainerSpec) -> None:
         node = spec.node
-        port = containers.start(self.api, self.lab, spec, self.ids[node.name], self.marks)
+        port = containers.start(self.api, self.lab, spec, self._container(spec), self.marks)
         self._count(node.name)
         if port != node.port:
             self.report(Event(node.name, f"port {node.port} is in use; listening on {port} instead"))
+        # What takes a moment to get ready does so while the others start.
         if node.role is Role.HOST and self.prober is None:
-            self._prober(node.name)  # it boots while the others start
+            self._prober(node.name)
+        elif node.role is Role.RESOLVER:
+            self.resolvers.append(NodeHandle(self.api, self.lab, node, lambda _node: None))
+            self.resolvers[-1].run("true")
 
     def _prober(self, host: str) -> Prober:
         if self.prober is None:
@@ -158,11 +173,6 @@ class _Raising:
     def _count(self, node: str) -> None:
         self.started += 1
         self.report(Event(self.lab, f"{node} started", self.started, self.missing))
-
-    def _flush(self, node: Node) -> None:
-        handle = NodeHandle(self.api, self.lab, node, lambda _node: None)
-        handle.flush()
-        handle.close()
 
     def _go_on(self, container: Container) -> None:
         if container.state == "paused":

@@ -19,6 +19,7 @@ PIDS = 128
 # has to be given to who runs there.
 TMPFS = {"/run": "uid=5300,gid=5300,size=16m", "/tmp": "size=16m"}
 TMPFS_OF_MACHINE = {"/run": "size=16m", "/tmp": "size=16m"}
+FORWARD_TO = "127.0.0.1"
 FOLDER = "/lab"  # where the lab's volume is mounted
 
 
@@ -30,7 +31,6 @@ class ContainerSpec:
     image: str
     command: tuple[str, ...]
     files: Mapping[str, str]  # path relative to the node's own folder -> text
-    dns: tuple[str, ...]  # where Docker's built-in forwarder sends names that are not containers
     stop_signal: str
 
     @property
@@ -60,7 +60,9 @@ class ContainerSpec:
             "tmpfs": TMPFS_OF_MACHINE if self.is_machine else TMPFS,
             "pids_limit": PIDS,
             "mem_limit": MEMORY,
-            "dns": list(self.dns),
+            # Docker gives every container on a user network a forwarder at 127.0.0.11 that hands names to the servers
+            # of the machine: a way out. Handing them to the container itself shuts it.
+            "dns": [FORWARD_TO],
             "sysctls": sysctls,
         }
 
@@ -86,16 +88,12 @@ def specs(topology: Topology, images: Mapping[str, str]) -> dict[str, ContainerS
 
     Raises `BadInput` when a node is to run on the lab's clock and its program cannot.
     """
-    # Docker gives every container on a user network a forwarder at 127.0.0.11 that hands other names to the servers
-    # of the machine below: a way out. Naming the lab's resolvers instead shuts it.
-    dns = tuple(str(resolver.ipv4) for resolver in topology.resolvers) or ("127.0.0.1",)
     return {
         node.name: ContainerSpec(
             node,
             images[software.image(node)],
             tuple(software.command(node, topology)),
             software.render(node, topology),
-            dns,
             software.stop_signal(node),
         )
         for node in topology.nodes.values()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from lab.runtime.containers import Container
+from lab.runtime.engine import CONNECTIONS
 from lab.runtime.images import VERSION
 from lab.runtime.lab import Lab
-from lab.runtime.parallel import each
+from lab.runtime.parallel import WORKERS, each
 from lab.runtime.readiness import checks
 from lab.topology.model import Node, spoken
 
 HEALTHY = "ok"
+_WAITING = CONNECTIONS - WORKERS - 2  # connections that can wait for statistics while others work
+_ALIVE = ("running", "paused")  # states in which a container has processes
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,14 @@ class NodeStatus:
 def status(lab: Lab) -> list[NodeStatus]:
     """Every node of `lab`, in the order of declaration."""
     found = lab.containers()
-    answering = _answering(lab, found)
+    with _Memory(lab, found.values()) as memory:
+        inspected = dict(zip(found, each(lambda container: _inspect(lab, container), found.values()), strict=True))
+        answering = _answering(lab, found)
+        resident = memory.octets()
 
     def one(node: Node) -> NodeStatus:
         container = found.get(node.name)
-        known = _inspect(lab, container) if container else _Inspection()
+        known = inspected.get(node.name, _Inspection())
         return NodeStatus(
             node.name,
             node.role.value,
@@ -56,31 +64,61 @@ def status(lab: Lab) -> list[NodeStatus]:
             *node.addresses,
             _health(node, container, answering),
             known.uptime,
-            known.memory,
+            resident.get(node.name),
             tuple(zone.label for zone in lab.topology.zones_of(node)),
             "lab" if node.on_lab_clock else "host",
         )
 
-    return each(one, lab.topology.nodes.values())
+    return [one(node) for node in lab.topology.nodes.values()]
+
+
+class _Memory:
+    """Asks for the memory of all containers at once: Docker answers each only at the next tick of a second."""
+
+    def __init__(self, lab: Lab, found: Collection[Container]) -> None:
+        self._api = lab.api
+        self._pool = ThreadPoolExecutor(_WAITING, thread_name_prefix="dnslab")
+        self._asked = {
+            container.node: self._pool.submit(self._resident, container.id)
+            for container in found
+            if container.state in _ALIVE
+        }
+
+    def octets(self) -> dict[str, int | None]:
+        """Resident memory by node."""
+        return {node: asked.result() for node, asked in self._asked.items()}
+
+    def __enter__(self) -> _Memory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _resident(self, container: str) -> int | None:
+        from docker.errors import APIError
+
+        try:
+            statistics = self._api.stats(container, stream=False, one_shot=True)
+        except APIError:
+            return None  # it ended a moment ago
+        counted = statistics.get("memory_stats", {}).get("stats", {})
+        resident: int | None = counted.get("anon", counted.get("total_rss"))  # cgroup v2, cgroup v1
+        return resident
 
 
 @dataclass(frozen=True)
 class _Inspection:
     version: str = ""
     uptime: float | None = None
-    memory: int | None = None
 
 
 def _inspect(lab: Lab, container: Container) -> _Inspection:
-    api = lab.api
     package = container.labels.get(VERSION, "")  # a container inherits the labels of its image
     version = package.split(" ", 1)[-1]
-    if container.state not in ("running", "paused"):
+    if container.state not in _ALIVE:
         return _Inspection(version)
-    started = api.inspect_container(container.id)["State"]["StartedAt"]
-    memory = api.stats(container.id, stream=False, one_shot=True).get("memory_stats", {}).get("stats", {})
-    resident = memory.get("anon", memory.get("total_rss"))  # cgroup v2, cgroup v1
-    return _Inspection(version, (datetime.now(timezone.utc) - _time(started)).total_seconds(), resident)
+    started = lab.api.inspect_container(container.id)["State"]["StartedAt"]
+    return _Inspection(version, max(0.0, (datetime.now(timezone.utc) - _time(started)).total_seconds()))
 
 
 def _time(text: str) -> datetime:

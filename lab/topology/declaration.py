@@ -50,7 +50,8 @@ def _text(value: Any) -> Any:
 Ttl = Annotated[int, BeforeValidator(_ttl)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 Text = Annotated[str, BeforeValidator(_text)]
-Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$")]
+LABEL = r"^[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?$"  # of labs and nodes: a label of a host name, short enough for Docker
+Label = Annotated[str, Field(pattern=LABEL)]
 
 
 class Strict(BaseModel):
