@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 DNSLAB := $(VENV)/bin/dnslab
 
-.PHONY: help lab-up lab-down lab-status test test-unit test-lab bench lint format render clean
+.PHONY: help lab-up lab-down lab-status test test-faults test-unit test-lab bench lint format render clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ lab-down: $(VENV)/core  ## take it away again
 lab-status: $(VENV)/core  ## show its nodes
 	@$(DNSLAB) status
 
-test: $(VENV)/dev  ## run all tests; those in tests/lab start a lab of their own
+test: $(VENV)/dev  ## run the tests; those in tests/lab start a lab of their own
 	$(VENV)/bin/python -m pytest tests/unit tests/lab
+
+test-faults: $(VENV)/dev  ## run the tests of faults, which measure times: on a machine that is not busy
+	$(VENV)/bin/python -m pytest tests/faults
 
 test-unit: $(VENV)/dev  ## run the tests that need no Docker
 	$(VENV)/bin/python -m pytest tests/unit
