@@ -6,9 +6,11 @@ import struct
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lab.errors import EnvironmentProblem
 from lab.runtime import containers, labels, memory, network
 from lab.runtime.containers import Container
 from lab.runtime.diagnosis import node_failed
@@ -182,8 +184,10 @@ class _Raising:
         if node.role is Role.HOST and self.prober is None:
             self._prober(node.name)
         elif node.role is Role.RESOLVER:
-            self.resolvers.append(NodeHandle(self.api, self.lab, node, lambda _node: None))
-            self.resolvers[-1].run("true")
+            resolver = NodeHandle(self.api, self.lab, node, lambda _node: None)
+            self.resolvers.append(resolver)
+            with suppress(EnvironmentProblem):  # it ended right after its start: the wait for answers says why
+                resolver.run("true")
 
     def _prober(self, host: str) -> Prober:
         if self.prober is None:
