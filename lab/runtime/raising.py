@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lab.errors import EnvironmentProblem
 from lab.runtime import containers, labels, memory, network
 from lab.runtime.containers import Container
 from lab.runtime.diagnosis import node_failed
@@ -52,13 +56,24 @@ def bring_up(
     wanted = sorted({spec.image for spec in draft.values()})
     images = ensure_images(client, wanted, report)
     raising = _Raising(api, lab, declaration, images, report, marks)
-    try:
-        return raising.run()
-    except (KeyboardInterrupt, SystemExit):
-        with uninterrupted():
-            report(Event(lab, "interrupted; removing what was made"))
-            lower(api, lab)
-        raise
+    # Ctrl-C reaches the main thread only. The work is done beside it: a call to Docker that is cut off goes on inside
+    # Docker, and makes what nobody would then look for.
+    with ThreadPoolExecutor(1, thread_name_prefix="dnslab") as beside:
+        work = beside.submit(raising.run)
+        try:
+            return work.result()
+        except (KeyboardInterrupt, SystemExit):
+            with uninterrupted():
+                raising.interrupted.set()
+                if work.exception() is None:
+                    work.result().prober.close()
+                report(Event(lab, "interrupted; removing what was made"))
+                lower(api, lab)
+            raise
+
+
+class _Interrupted(Exception):
+    """The work was given up; what has been made is removed by who waits for it."""
 
 
 class _AnyImage(dict[str, str]):
@@ -82,6 +97,7 @@ class _Raising:
     started: int = 0
     ids: dict[str, str] = field(default_factory=dict)  # container of each node
     prober: Prober | None = None
+    interrupted: threading.Event = field(default_factory=threading.Event)
     resolvers: list[NodeHandle] = field(default_factory=list)  # those that were started, their shells open
 
     def run(self) -> Raised:
@@ -92,6 +108,7 @@ class _Raising:
         writer = topology.hosts[0].name
         missing = sorted((spec for name, spec in wanted.items() if name not in present), key=_urgency)
         self.missing = len(missing)
+        self._go_on_unless_interrupted()
         self.api.create_volume(labels.volume_name(self.lab), labels={labels.LAB: self.lab})
         memory.remember(self.api, self.lab, self.declaration)
         idle = [container for container in present.values() if not container.running]
@@ -152,7 +169,12 @@ class _Raising:
         files |= {f"{containers.CLOCKS}/{node}": struct.pack("=q", ahead) for node in joining}
         containers.put_files(self.api, writer, files)
 
+    def _go_on_unless_interrupted(self) -> None:
+        if self.interrupted.is_set():
+            raise _Interrupted
+
     def _start(self, spec: ContainerSpec) -> None:
+        self._go_on_unless_interrupted()
         node = spec.node
         port = containers.start(self.api, self.lab, spec, self._container(spec), self.marks)
         self._count(node.name)
@@ -162,8 +184,10 @@ class _Raising:
         if node.role is Role.HOST and self.prober is None:
             self._prober(node.name)
         elif node.role is Role.RESOLVER:
-            self.resolvers.append(NodeHandle(self.api, self.lab, node, lambda _node: None))
-            self.resolvers[-1].run("true")
+            resolver = NodeHandle(self.api, self.lab, node, lambda _node: None)
+            self.resolvers.append(resolver)
+            with suppress(EnvironmentProblem):  # it ended right after its start: the wait for answers says why
+                resolver.run("true")
 
     def _prober(self, host: str) -> Prober:
         if self.prober is None:
@@ -192,6 +216,7 @@ class _Raising:
 
     def _watch(self, wanted: Mapping[str, ContainerSpec]) -> Callable[[], None]:
         def look() -> None:
+            self._go_on_unless_interrupted()
             for name, container in containers.containers(self.api, self.lab).items():
                 if container.state in ("exited", "dead") and name in wanted:
                     raise node_failed(self.api, wanted[name], container.id, "ended right after its start")
