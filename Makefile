@@ -21,7 +21,7 @@ lab-status: $(VENV)/core  ## show its nodes
 test: $(VENV)/dev  ## run the tests; those in tests/lab start a lab of their own
 	$(VENV)/bin/python -m pytest tests/unit tests/lab
 
-test-faults: $(VENV)/dev  ## run the tests of faults, which measure times: on a machine that is not busy
+test-faults: $(VENV)/dev  ## run the tests of faults; they measure times, so they are not part of CI
 	$(VENV)/bin/python -m pytest tests/faults
 
 test-unit: $(VENV)/dev  ## run the tests that need no Docker
