@@ -512,7 +512,7 @@ def test_a_stopped_node_has_no_link(lab: Lab) -> None:
 
 
 def test_another_labs_node(lab: Lab) -> None:
-    with pytest.raises(BadInput, match="no node 'gtld-1' in lab minimal"):
+    with pytest.raises(BadInput, match=f"no node 'gtld-1' in lab {lab.name}"):
         lab.fault("latency", "gtld-1", delay="50ms")
 
 
