@@ -35,20 +35,10 @@ class Guard:
 
 def heal(lab: str, node: str) -> None:
     """Let a node's container run, whatever was done to it; no container is fine, the lab is down."""
-    from docker.errors import NotFound
-
-    from lab.runtime import labels
+    from lab.runtime.containers import revive
     from lab.runtime.engine import connect
 
-    api, container = connect().api, labels.container_name(lab, node)
-    try:
-        state = api.inspect_container(container)["State"]["Status"]
-        if state == "paused":
-            api.unpause(container)
-        elif state != "running":
-            api.start(container)
-    except NotFound:
-        return
+    revive(connect().api, lab, node)
 
 
 def main() -> None:

@@ -29,11 +29,8 @@ class Container:
 
     id: str
     node: str
-    role: str
     digest: str
     state: str  # as Docker says: created, running, paused, restarting, exited, dead
-    status: str  # for people: "Up 3 minutes"
-    image: str
     labels: Mapping[str, str]
     port: int | None  # published on the loopback
 
@@ -145,6 +142,25 @@ def remove(api: APIClient, ids: Iterable[str]) -> None:
     each(remove_one, ids)
 
 
+def go_on(api: APIClient, container: str, state: str) -> None:
+    """Let a container run again, whatever was done to it; `state` as Docker says."""
+    if state == "paused":
+        api.unpause(container)
+    elif state != "running":
+        api.start(container)
+
+
+def revive(api: APIClient, lab: str, node: str) -> None:
+    """Let a node's container run again; no container is fine, the lab is down."""
+    from docker.errors import NotFound
+
+    try:
+        if (found := containers(api, lab).get(node)) is not None:
+            go_on(api, found.id, found.state)
+    except NotFound:
+        return
+
+
 def put_files(api: APIClient, container: str, files: Mapping[str, bytes]) -> None:
     """Write files into the lab's volume through a container that may write to it; paths are relative to the volume."""
     buffer, now = io.BytesIO(), time.time()
@@ -184,11 +200,8 @@ def _container(entry: dict[str, Any]) -> Container:
     return Container(
         entry["Id"],
         marks.get(labels.NODE, ""),
-        marks.get(labels.ROLE, ""),
         marks.get(labels.SPEC, ""),
         entry["State"],
-        entry["Status"],
-        entry["Image"],
         marks,
         ports[0] if ports else None,
     )

@@ -199,10 +199,7 @@ class _Raising:
         self.report(Event(self.lab, f"{node} started", self.started, self.missing))
 
     def _go_on(self, container: Container) -> None:
-        if container.state == "paused":
-            self.api.unpause(container.id)
-        else:
-            self.api.start(container.id)
+        containers.go_on(self.api, container.id, container.state)
         self.report(Event(container.node, "started again"))
 
     def _wait(self, topology: Topology, wanted: Mapping[str, ContainerSpec], prober: Prober) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -50,14 +49,6 @@ class Stream:
         line = bytes(self._out[:end])
         del self._out[: end + 1]
         return line
-
-    def lines(self) -> Iterator[bytes]:
-        """Every line of its stdout until it ends."""
-        while True:
-            try:
-                yield self.readline()
-            except StreamClosed:
-                return
 
     def close(self) -> None:
         """Close its stdin and forget it; a program that reads to the end of its input ends."""
