@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from lab.errors import BadInput, EnvironmentProblem, LabError, NodeFailed
 
 if TYPE_CHECKING:
+    from lab.lab import Lab
     from lab.runtime.answer import Answer
-    from lab.runtime.lab import Lab
 
 __all__ = ["Answer", "BadInput", "EnvironmentProblem", "Lab", "LabError", "NodeFailed"]
 
-_WHERE = {"Answer": "lab.runtime.answer", "Lab": "lab.runtime.lab"}
+_WHERE = {"Answer": "lab.runtime.answer", "Lab": "lab.lab"}
 
 
 def __getattr__(name: str) -> Any:

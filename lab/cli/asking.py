@@ -71,7 +71,7 @@ def query(
     It is asked as programs on the host ask: the resolvers of its resolv.conf one after the other, twice around, and
     again over TCP when the answer is truncated. The exit code is 1 unless the answer is NOERROR.
     """
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
 
     asked, wanted = _question(name, type)
     with Lab.attach(lab) as here:
@@ -208,7 +208,7 @@ def flush(
     as_json: AsJson = False,
 ) -> None:
     """Empty the resolvers' caches: the next question starts at the root."""
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
 
     with Lab.attach(lab) as here:
         here.flush(resolver, name=name)

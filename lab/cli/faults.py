@@ -55,7 +55,7 @@ def fault(
         _show(target)
         return
     from lab.faults import inject, plan
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
 
     how: dict[str, Any] = {
         **_parameters(param or []),
@@ -77,7 +77,7 @@ def fault(
 def faults(lab: LabName = None, as_json: AsJson = False) -> None:
     """List what is broken now, whoever broke it."""
     from lab.faults.active import active
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
 
     with Lab.attach(lab) as here:
         found = active(here)
@@ -110,7 +110,7 @@ def heal(
 ) -> None:
     """Heal all faults of some nodes, or of the whole lab, whoever injected them."""
     from lab.faults.active import heal as heal_nodes
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
 
     if bool(nodes) == everything:
         raise BadInput("say which nodes to heal, or --all; `dnslab faults` lists what is broken")

@@ -54,8 +54,8 @@ def up(
     What is as the lab file says is left alone: `up` again after a change starts only what the change concerns. Stopped
     and paused nodes go on.
     """
+    from lab.lab import Lab
     from lab.runtime import memory
-    from lab.runtime.lab import Lab
 
     began = monotonic()
     declaration = labs.load(source)
@@ -130,9 +130,9 @@ def down(
 
     Every container, network and volume of it goes. When it is not up there is nothing to do, and that is no error.
     """
+    from lab.lab import Lab
     from lab.runtime import memory
     from lab.runtime.engine import connect
-    from lab.runtime.lab import Lab
     from lab.topology.suggest import did_you_mean
 
     client = connect()
@@ -168,7 +168,7 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
     Health is asked for by queries: a server for the SOA of each of its zones, a resolver for anything. Where the
     terminal is too narrow, columns are left out; a pipe and --json have all of them.
     """
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
     from lab.runtime.status import status as look
 
     with Lab.attach(lab) as here:

@@ -51,7 +51,7 @@ def _verb(verb: str) -> Callable[..., None]:
         lab: LabName = None,
         as_json: AsJson = False,
     ) -> None:
-        from lab.runtime.lab import Lab
+        from lab.lab import Lab
         from lab.runtime.parallel import each
 
         with Lab.attach(lab) as here:
@@ -76,7 +76,7 @@ def logs(
 
     A program on the lab's clock writes the lab's time.
     """
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
 
     with Lab.attach(lab) as here:
         handle = here.node(node)
@@ -98,7 +98,7 @@ def shell(
 
     What follows NODE is the command, options and all; its exit code is that of dnslab.
     """
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
 
     with Lab.attach(lab) as here:
         handle = here.node(node)

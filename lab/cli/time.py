@@ -44,7 +44,7 @@ def time(
 
     It goes forward only, and at once; `reset` puts it back to real time by restarting the nodes that are on it.
     """
-    from lab.runtime.lab import Lab
+    from lab.lab import Lab
 
     ahead = None if step is None or step == "reset" else parse_step(step)
     if step == "reset" and node is not None:

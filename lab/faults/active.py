@@ -11,7 +11,7 @@ from lab.runtime.parallel import each
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
-    from lab.runtime.lab import Lab
+    from lab.runtime.lab import RunningLab
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ActiveFault:
         return asdict(self)
 
 
-def active(lab: Lab) -> list[ActiveFault]:
+def active(lab: RunningLab) -> list[ActiveFault]:
     """All faults of a lab: rules on its links, and nodes that do not run."""
     found = lab.containers()
     states = {name: found[name].state if name in found else "missing" for name in lab.nodes}
@@ -43,7 +43,7 @@ def active(lab: Lab) -> list[ActiveFault]:
     return nodes + [_link(node, state) for node, rules in lab.links.disturbed().items() for state in rules]
 
 
-def heal(lab: Lab, nodes: Collection[str] | None = None) -> list[str]:
+def heal(lab: RunningLab, nodes: Collection[str] | None = None) -> list[str]:
     """Heal all faults of these nodes, or of all; the names of those that had any."""
     wanted = [handle for handle in lab.nodes.values() if nodes is None or handle.name in nodes]
     disturbed = lab.links.helpers()

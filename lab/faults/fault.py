@@ -18,7 +18,7 @@ from lab.faults.kind import Kind, LinkKind, NodeKind, Observation, Verdict, kind
 from lab.faults.values import Parameter, Values, parse, show_time, time
 
 if TYPE_CHECKING:
-    from lab.runtime.lab import Lab
+    from lab.runtime.lab import RunningLab
     from lab.topology.model import Node
 
 LASTS = 3600.0  # seconds, when nothing else is said
@@ -96,8 +96,8 @@ class Plan:
         )
 
 
-def plan(lab: Lab, name: str, node: str, **how: Any) -> Plan:
-    """Check what is asked for; see `lab.runtime.lab.Lab.fault`. Raises `BadInput`."""
+def plan(lab: RunningLab, name: str, node: str, **how: Any) -> Plan:
+    """Check what is asked for; see `lab.Lab.fault`. Raises `BadInput`."""
     chosen, target = kind(name), lab.topology.node(node)
     lasts = parse(name, (_LASTS,), {"lasts": how.pop("lasts", None)})["lasts"]
     if isinstance(chosen, NodeKind):
@@ -117,8 +117,8 @@ def plan(lab: Lab, name: str, node: str, **how: Any) -> Plan:
     return made
 
 
-def inject(lab: Lab, name: str, node: str, **how: Any) -> Fault:
-    """Inject a fault and measure it; see `lab.runtime.lab.Lab.fault`."""
+def inject(lab: RunningLab, name: str, node: str, **how: Any) -> Fault:
+    """Inject a fault and measure it; see `lab.Lab.fault`."""
     from lab.faults.link import LinkFault
     from lab.faults.node import NodeFault
 
@@ -135,7 +135,7 @@ def inject(lab: Lab, name: str, node: str, **how: Any) -> Fault:
 class Fault(ABC):
     """A fault that was injected and found to bite. Healed by `heal`, or at the end of a `with` block."""
 
-    def __init__(self, lab: Lab, made: Plan) -> None:
+    def __init__(self, lab: RunningLab, made: Plan) -> None:
         self._lab = lab
         self.plan = made
         self.before: Observation | None = None
@@ -190,7 +190,7 @@ class Fault(ABC):
         self.heal()
 
 
-def _peers(lab: Lab, node: Node, to: str | Sequence[str] | None) -> tuple[Node, ...]:
+def _peers(lab: RunningLab, node: Node, to: str | Sequence[str] | None) -> tuple[Node, ...]:
     names = [] if to is None else [to] if isinstance(to, str) else list(to)
     peers = tuple(dict.fromkeys(lab.topology.node(name) for name in names))
     if node in peers:

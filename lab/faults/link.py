@@ -8,7 +8,7 @@ from lab.errors import NoEffect
 from lab.faults.fault import Fault, Plan
 from lab.faults.kind import Evidence, LinkKind
 from lab.faults.measuring import pair, probe, probing
-from lab.runtime.lab import Lab
+from lab.runtime.lab import RunningLab
 
 _HEALTHY_PROBES = 5
 _HEALTHY_PATIENCE = 0.5  # seconds
@@ -17,7 +17,7 @@ _HEALTHY_PATIENCE = 0.5  # seconds
 class LinkFault(Fault):
     """A fault on the links of one node."""
 
-    def __init__(self, lab: Lab, made: Plan) -> None:
+    def __init__(self, lab: RunningLab, made: Plan) -> None:
         super().__init__(lab, made)
         self._rule = made.rule()
         self._last: State | None = None

@@ -15,7 +15,7 @@ from lab.runtime.prober import Prober
 from lab.topology.model import Node, Role
 
 if TYPE_CHECKING:
-    from lab.runtime.lab import Lab
+    from lab.runtime.lab import RunningLab
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Pair:
     answerer: Node
 
 
-def pair(lab: Lab, node: Node, peers: Sequence[Node], directions: Sequence[str]) -> Pair:
+def pair(lab: RunningLab, node: Node, peers: Sequence[Node], directions: Sequence[str]) -> Pair:
     """Who is to ask whom, so that the query goes in the fault's direction where that can be.
 
     Without peers the node is asked by the first host, or asks some server. Raises `BadInput` when nobody on the link
@@ -43,7 +43,7 @@ def pair(lab: Lab, node: Node, peers: Sequence[Node], directions: Sequence[str])
 
 
 @contextmanager
-def probing(lab: Lab, asker: Node) -> Iterator[Prober]:
+def probing(lab: RunningLab, asker: Node) -> Iterator[Prober]:
     """A prober at a node: a host's own, or one in the node's helper container."""
     if asker.role is Role.HOST:
         yield lab.prober(asker.name)
@@ -69,7 +69,7 @@ def _answers(node: Node) -> bool:
     return node.role is not Role.HOST
 
 
-def _others(lab: Lab, node: Node) -> list[Node]:
+def _others(lab: RunningLab, node: Node) -> list[Node]:
     """Who can be at the other end when anybody can: a host, as it has a prober already, else a server."""
     if _answers(node):
         return [host for host in lab.topology.hosts if host is not node][:1]

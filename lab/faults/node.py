@@ -7,7 +7,7 @@ from lab.faults.fault import Fault, Plan
 from lab.faults.guard import Guard
 from lab.faults.kind import NodeKind, Observation, Verdict
 from lab.faults.measuring import pair, probe, probing
-from lab.runtime.lab import Lab
+from lab.runtime.lab import RunningLab
 from lab.topology.model import Role
 
 _PROBES = 3
@@ -17,7 +17,7 @@ _PATIENCE = 0.3  # seconds
 class NodeFault(Fault):
     """A node that is stopped, killed or paused."""
 
-    def __init__(self, lab: Lab, made: Plan) -> None:
+    def __init__(self, lab: RunningLab, made: Plan) -> None:
         super().__init__(lab, made)
         self._guard: Guard | None = None
 

@@ -1,4 +1,4 @@
-"""A running lab as an object: what Python users, the command line and tests work with."""
+"""A lab that is up, as an object: its nodes, its links, its clock, and questions asked from inside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from lab import labs
 from lab.agent.protocol import ProtocolError, Query, Transport
@@ -33,9 +33,7 @@ from lab.topology.model import Node, Role, Topology
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
-    from typing_extensions import Unpack
-
-    from lab.faults.fault import Fault
+    from typing_extensions import Self, Unpack
 
 STUB_TIMEOUT = 5.0  # seconds an attempt, and rounds over the servers: the defaults of resolv.conf(5)
 STUB_ATTEMPTS = 2
@@ -59,10 +57,10 @@ class How(TypedDict, total=False):
     attempts: int | None  # rounds over the servers
 
 
-class Lab:
-    """A lab that is up.
+class RunningLab:
+    """A lab that is up, as the modules see it that break and watch it; people use `lab.Lab`, which adds those.
 
-    Get one by `Lab.up`, which makes it, `Lab.attach`, which finds it, or `Lab.temporary`, which also removes it.
+    Get one by `up`, which makes it, `attach`, which finds it, or `temporary`, which also removes it.
     As a context manager it closes its connections at the end; the lab stays up.
     """
 
@@ -87,7 +85,7 @@ class Lab:
         name: str | None = None,
         report: Report = silent,
         marks: Mapping[str, str] | None = None,
-    ) -> Lab:
+    ) -> Self:
         """Bring a lab up and wait until every node answers; changes only what is not yet as declared.
 
         `source` is the name of a lab that comes with dnslab, the path of a lab file, or a declaration; `name` lets
@@ -103,7 +101,7 @@ class Lab:
         return lab
 
     @classmethod
-    def attach(cls, name: str | None = None) -> Lab:
+    def attach(cls, name: str | None = None) -> Self:
         """The lab called `name`, or the only one there is. Raises `BadInput` when it is not up."""
         client = connect()
         name = memory.choose(client.api, name)
@@ -118,7 +116,7 @@ class Lab:
     @contextmanager
     def temporary(
         cls, source: str | Declaration = labs.DEFAULT, *, name: str | None = None, report: Report = silent
-    ) -> Iterator[Lab]:
+    ) -> Iterator[Self]:
         """A lab that lives as long as the block; `dnslab gc` removes it if this process dies before the end."""
         declaration = labs.load(source) if isinstance(source, str) else source
         name = name or f"{declaration.lab[:24]}-{os.getpid()}"
@@ -136,7 +134,7 @@ class Lab:
         with locked(name):
             return lower(client.api, name)
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -240,29 +238,6 @@ class Lab:
         """Empty the caches of all resolvers or of one, or have them forget one owner name."""
         chosen = self.resolvers if resolver is None else [self.node(resolver)]
         each(lambda handle: handle.flush(name), chosen)
-
-    def reset(self) -> None:
-        """As after `up`: no fault is active, every node answers, no cache holds anything. The clock stays ahead."""
-        each(self.links.heal, self.links.helpers())
-        found = self.containers()
-        broken = [node for node in self.nodes.values() if node.name not in found or not found[node.name].running]
-        # Hosts first: whether the others answer is asked from there.
-        for is_host in (True, False):
-            each(lambda handle: handle.heal(), [node for node in broken if (node.node.role is Role.HOST) is is_host])
-        self.flush()
-
-    def fault(self, name: str, node: str, **how: Any) -> Fault:
-        """Break something: inject the fault called `name` at `node` and measure that it bites.
-
-        With `how`: the fault's own parameters, and for a link `to`, `direction`, `transport`, `seed`; `lasts`, after
-        which it heals by itself. It is healed at the end of a `with` block, by its `heal`, when this process dies, and
-        on a link when this lab is closed. See `lab.faults` for all faults.
-
-        Raises `BadInput`, `EnvironmentProblem` and, when it does not bite, `NoEffect`.
-        """
-        from lab.faults import inject  # faults stand above the runtime: only this method, the front door, looks up
-
-        return inject(self, name, node, **how)
 
     def reset_clock(self) -> None:
         """Put the lab's clock back to real time, restarting the nodes that are on it: time never goes back on them."""

@@ -12,7 +12,7 @@ from typing import Any
 from lab.runtime.containers import Container
 from lab.runtime.engine import CONNECTIONS
 from lab.runtime.images import VERSION
-from lab.runtime.lab import Lab
+from lab.runtime.lab import RunningLab
 from lab.runtime.parallel import WORKERS, each
 from lab.runtime.readiness import checks
 from lab.topology.model import Node, spoken
@@ -44,7 +44,7 @@ class NodeStatus:
         return asdict(self)
 
 
-def status(lab: Lab) -> list[NodeStatus]:
+def status(lab: RunningLab) -> list[NodeStatus]:
     """Every node of `lab`, in the order of declaration."""
     found = lab.containers()
     with _Memory(lab, found.values()) as memory:
@@ -75,7 +75,7 @@ def status(lab: Lab) -> list[NodeStatus]:
 class _Memory:
     """Asks for the memory of all containers at once: Docker answers each only at the next tick of a second."""
 
-    def __init__(self, lab: Lab, found: Collection[Container]) -> None:
+    def __init__(self, lab: RunningLab, found: Collection[Container]) -> None:
         self._api = lab.api
         self._pool = ThreadPoolExecutor(_WAITING, thread_name_prefix="dnslab")
         self._asked = {
@@ -112,7 +112,7 @@ class _Inspection:
     uptime: float | None = None
 
 
-def _inspect(lab: Lab, container: Container) -> _Inspection:
+def _inspect(lab: RunningLab, container: Container) -> _Inspection:
     package = container.labels.get(VERSION, "")  # a container inherits the labels of its image
     version = package.split(" ", 1)[-1]
     if container.state not in _ALIVE:
@@ -126,7 +126,7 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z?$|Z$", r"\1", text)).replace(tzinfo=timezone.utc)
 
 
-def _answering(lab: Lab, found: dict[str, Container]) -> dict[str, bool]:
+def _answering(lab: RunningLab, found: dict[str, Container]) -> dict[str, bool]:
     """Whether each node that runs gives the answers of a healthy one; empty when there is nobody to ask from."""
     if not any(found.get(host.name) and found[host.name].running for host in lab.topology.hosts[:1]):
         return {}

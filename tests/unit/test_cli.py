@@ -18,8 +18,8 @@ from lab.cli.main import run
 from lab.cli.output import duration, grid, milliseconds, plain
 from lab.cli.time import parse_step
 from lab.errors import BadInput, EnvironmentProblem
+from lab.lab import Lab
 from lab.runtime.answer import Answer
-from lab.runtime.lab import Lab
 from lab.runtime.status import NodeStatus
 from lab.topology.problems import DeclarationError, Problem
 

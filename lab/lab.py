@@ -1,0 +1,38 @@
+"""The front door: a running lab with all that can be done to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab.runtime.lab import RunningLab
+
+if TYPE_CHECKING:
+    from lab.faults.fault import Fault
+
+
+class Lab(RunningLab):
+    """A lab that is up.
+
+    Get one by `Lab.up`, which makes it, `Lab.attach`, which finds it, or `Lab.temporary`, which also removes it.
+    As a context manager it closes its connections at the end; the lab stays up.
+    """
+
+    def fault(self, name: str, node: str, **how: Any) -> Fault:
+        """Break something: inject the fault called `name` at `node` and measure that it bites.
+
+        With `how`: the fault's own parameters, and for a link `to`, `direction`, `transport`, `seed`; `lasts`, after
+        which it heals by itself. It is healed at the end of a `with` block, by its `heal`, when this process dies, and
+        on a link when this lab is closed. See `lab.faults` for all faults.
+
+        Raises `BadInput`, `EnvironmentProblem` and, when it does not bite, `NoEffect`.
+        """
+        from lab.faults import inject
+
+        return inject(self, name, node, **how)
+
+    def reset(self) -> None:
+        """As after `up`: no fault is active, every node answers, no cache holds anything. The clock stays ahead."""
+        from lab.faults.active import heal
+
+        heal(self)
+        self.flush()
