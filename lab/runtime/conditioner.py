@@ -8,24 +8,24 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import tenacity
-
 from lab.agent import protocol
 from lab.agent.conditions import Rule, State
 from lab.errors import EnvironmentProblem
-from lab.runtime import labels
-from lab.runtime.engine import connect
-from lab.runtime.images import ensure_images
-from lab.runtime.stream import Stream, StreamClosed
+from lab.runtime import helper
+from lab.runtime.helper import Helper
+from lab.runtime.stream import StreamClosed
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-IMAGE = "conditioner"
-_COMMAND = ["python3", "-m", "agent.conditioner"]
-_RELAY = ["python3", "-S", "/usr/lib/dnslab/agent/relay.py", "/run/conditioner"]
-_MEMORY = 256 * 2**20  # octets: the packets it holds are in the kernel, 64 Ki of them at most
-_PATIENCE = 20.0  # seconds for the helper to come up, a former one to go; a busy machine is slow
+CONDITIONER = Helper(
+    "conditioner",
+    command=("python3", "-m", "agent.conditioner"),
+    relay=("python3", "-S", "/usr/lib/dnslab/agent/relay.py", "/run/conditioner"),
+    hello={"op": "list", "id": 0},
+    capability="NET_ADMIN",
+    memory=256 * 2**20,  # the packets it holds are in the kernel, 64 Ki of them at most
+)
 _REPLY = 15.0  # seconds for a reply; iptables takes milliseconds
 
 Ended = Callable[[State, str], None]
@@ -47,7 +47,7 @@ class Conditioner:
         self._sending = threading.Lock()
         self._gone: str | None = None
         self._closed = False
-        self._stream = _attach(api, lab, node)
+        self._stream = helper.attach(api, lab, node, CONDITIONER)
         # Whoever answers `list` is up: what goes wrong before is told here.
         self._reader = threading.Thread(target=self._read, name=f"conditioner {node}", daemon=True)
         self._reader.start()
@@ -123,116 +123,6 @@ class Conditioner:
             waiting.put({})
         if not self._closed:
             self._lost()
-
-
-def helper_name(lab: str, node: str) -> str:
-    """Name of the container in which a node's conditioner runs; a node's name has no dot in it."""
-    return f"{labels.container_name(lab, node)}.{IMAGE}"
-
-
-def helpers(api: APIClient, lab: str) -> dict[str, str]:
-    """The helper containers of a lab that run: node -> container id."""
-    found = api.containers(filters={"label": [f"{labels.LAB}={lab}", labels.HELPER]})
-    return {entry["Labels"][labels.HELPER]: entry["Id"] for entry in found}
-
-
-def _attach(api: APIClient, lab: str, node: str) -> Stream:
-    """A stream to the conditioner, which is started if need be, and once more if it was just about to end."""
-    for attempt in tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(_NotYet),
-        wait=tenacity.wait_fixed(0.05),
-        stop=tenacity.stop_after_delay(_PATIENCE),
-        reraise=True,
-    ):
-        with attempt:
-            return _try(api, lab, node)
-    raise AssertionError("unreachable: tenacity returns or raises")
-
-
-def _try(api: APIClient, lab: str, node: str) -> Stream:
-    from docker.errors import APIError
-
-    name = helper_name(lab, node)
-    if node not in helpers(api, lab):
-        _create(api, lab, node, name)
-    try:
-        stream = Stream(api, name, _RELAY)
-    except APIError as error:  # it has ended meanwhile
-        raise _NotYet(f"Docker did not reach the conditioner of {node}: {error.explanation}") from None
-    try:
-        stream.send(protocol.encode_line({"op": "list", "id": 0}))
-        # What Docker says when the container ends at this moment comes on the same stream, as if the program said it.
-        protocol.decode_line(stream.readline(_REPLY))
-    except (StreamClosed, TimeoutError, protocol.ProtocolError) as error:
-        stream.close()
-        raise _NotYet(f"the conditioner of {node} did not come up: {error}; {_log(api, name)}") from None
-    return stream
-
-
-class _NotYet(EnvironmentProblem):
-    """May go better in a moment."""
-
-
-def _create(api: APIClient, lab: str, node: str, name: str) -> None:
-    from docker.errors import APIError, NotFound
-
-    image = _image()
-    host_config = api.create_host_config(
-        network_mode=f"container:{labels.container_name(lab, node)}",
-        cap_drop=["ALL"],
-        cap_add=["NET_ADMIN"],
-        security_opt=["no-new-privileges"],
-        read_only=True,
-        tmpfs={"/run": "size=1m"},
-        pids_limit=64,
-        mem_limit=_MEMORY,
-        auto_remove=True,  # it ends by itself, and nothing is left of it
-    )
-    marks = {labels.LAB: lab, labels.HELPER: node}
-    try:
-        api.create_container(image, _COMMAND, name=name, user="0:0", labels=marks, host_config=host_config)
-        api.start(name)
-    except NotFound:
-        raise EnvironmentProblem(f"{node} has no container; `dnslab up` makes it") from None
-    except APIError as error:
-        reason = str(error.explanation)
-        if error.status_code == 409 and "already in use" in reason:
-            _clear_away(api, name)
-            raise _NotYet(f"Docker did not make the helper of {node}: {reason}") from None
-        _clear_away(api, name)
-        if "running" in reason:
-            raise EnvironmentProblem(
-                f"{node} does not run, so it has no link; `dnslab start {node}` starts it"
-            ) from None
-        raise EnvironmentProblem(f"Docker did not start the helper of {node}: {reason}") from None
-
-
-def _clear_away(api: APIClient, name: str) -> None:
-    """Remove a helper that was made and never started; one that runs, or is on its way, is left alone."""
-    from docker.errors import APIError
-
-    try:
-        if api.inspect_container(name)["State"]["Status"] == "created":
-            api.remove_container(name)
-    except APIError:
-        return  # gone, or somebody else has started it: both are fine
-
-
-def _image() -> str:
-    client = connect()
-    try:
-        return ensure_images(client, [IMAGE])[IMAGE]
-    finally:
-        client.close()
-
-
-def _log(api: APIClient, name: str) -> str:
-    from docker.errors import APIError
-
-    try:
-        return api.logs(name, tail=3).decode(errors="replace").strip() or "it has logged nothing"
-    except APIError:
-        return "its container is gone"
 
 
 def _states(objects: Sequence[Mapping[str, Any]]) -> list[State]:

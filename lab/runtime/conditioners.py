@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from lab.agent.conditions import Rule, State
 from lab.errors import LabError
-from lab.runtime import labels
-from lab.runtime.conditioner import Conditioner, helper_name, helpers
+from lab.runtime import helper, labels
+from lab.runtime.conditioner import CONDITIONER, Conditioner
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -54,7 +54,7 @@ class Conditioners:
     def helper(self, node: str) -> str:
         """Name of a node's helper container, which now runs and does so until `close`. Raises `EnvironmentProblem`."""
         self._link(node).connection()
-        return helper_name(self._lab, node)
+        return helper.name(self._lab, node, CONDITIONER)
 
     def disturbed(self) -> dict[str, list[State]]:
         """The rules in force in the whole lab, whoever added them, by node."""
@@ -63,7 +63,7 @@ class Conditioners:
 
     def helpers(self) -> list[str]:
         """Nodes whose helper runs; where none does no rule is in force."""
-        return list(helpers(self._api, self._lab))
+        return list(helper.running(self._api, self._lab, CONDITIONER))
 
     def heal(self, node: str) -> list[State]:
         """Take all rules of a node out, whoever added them; what they had done."""

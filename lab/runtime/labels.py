@@ -4,7 +4,8 @@ from __future__ import annotations
 
 LAB = "dnslab.lab"  # instance name of the lab
 NODE = "dnslab.node"
-HELPER = "dnslab.helper"  # node whose links it disturbs, on a container that is no node itself
+HELPER = "dnslab.helper"  # node whose network namespace it shares, on a container that is no node itself
+KIND = "dnslab.kind"  # what kind of helper it is
 ROLE = "dnslab.role"
 PROGRAM = "dnslab.program"
 SPEC = "dnslab.spec"  # digest of all a container was made from

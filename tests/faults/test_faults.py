@@ -22,7 +22,8 @@ from lab import Answer, BadInput, EnvironmentProblem, Lab
 from lab.errors import NoEffect
 from lab.faults.active import active, heal
 from lab.faults.link import LinkFault
-from lab.runtime.conditioner import helper_name, helpers
+from lab.runtime import helper
+from lab.runtime.conditioner import CONDITIONER
 
 DELAY = 0.05  # seconds
 WIDE = 0.045  # seconds that a busy machine may add to a median
@@ -81,7 +82,10 @@ def eventually(check: Callable[[], Any], within: float = WITHIN) -> Any:
 
 def in_helper(lab: Lab, node: str, command: str) -> str:
     done = subprocess.run(
-        ["docker", "exec", helper_name(lab.name, node), "sh", "-c", command], capture_output=True, text=True, check=True
+        ["docker", "exec", helper.name(lab.name, node, CONDITIONER), "sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 
@@ -371,8 +375,8 @@ def test_thirty_cycles_leave_nothing(lab: Lab) -> None:
 def test_a_helper_goes_when_nobody_needs_it(lab: Lab) -> None:
     with Lab.attach(lab.name) as elsewhere:
         link(elsewhere, "latency", "root", delay="50ms")
-        assert "root" in helpers(lab.api, lab.name)
-    eventually(lambda: exactly("root" in helpers(lab.api, lab.name), False))
+        assert "root" in helper.running(lab.api, lab.name, CONDITIONER)
+    eventually(lambda: exactly("root" in helper.running(lab.api, lab.name, CONDITIONER), False))
     assert median(lab, at="root") < WIDE, "closing the lab healed the link"
 
 
@@ -480,7 +484,7 @@ def test_a_helper_that_ends_is_no_outage_and_comes_back(lab: Lab, number: str) -
 
     with link(lab, "latency", delay="50ms"):
         assert len(hooks()) == 2, "one for IPv4, one for IPv6"
-        lab.api.kill(helper_name(lab.name, "tld"), number)
+        lab.api.kill(helper.name(lab.name, "tld", CONDITIONER), number)
         # What is in flight at a SIGKILL is lost with it; whoever asks again gets through.
         assert all(answer.answered for answer in ask(lab, count=5, attempts=3, timeout=1.0))
 
