@@ -151,6 +151,7 @@ class NodeRecord:
     hostname: str | None = None  # its name in the DNS
     zones: tuple[str, ...] = ()  # of a server
     resolvers: tuple[str, ...] = ()  # of a host
+    max_ttl: int | None = None  # seconds; the longest a resolver keeps an RRset, whatever its TTL
 
 
 @dataclass(frozen=True)

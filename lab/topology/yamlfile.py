@@ -72,12 +72,16 @@ class _Constructor(RoundTripConstructor):
 _Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
 
 
-def validate(tree: Any, model: type[Model], source: str, what: str) -> Model:
-    """The declaration in a tree. Raises `DeclarationError` with every problem."""
+def validate(tree: Any, model: type[Model], source: str, what: str, lines: Any = None) -> Model:
+    """The declaration in a tree; `lines`: the tree as parsed, if that is another.
+
+    Raises `DeclarationError` with every problem.
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise DeclarationError(source, located(tree, _schema_problems(error, model)), what) from None
+        problems = _schema_problems(error, model)
+        raise DeclarationError(source, located(tree if lines is None else lines, problems), what) from None
 
 
 def _schema_problems(error: ValidationError, top: type[BaseModel]) -> Iterator[Problem]:
