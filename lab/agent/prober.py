@@ -160,6 +160,8 @@ class Prober:
         if not isinstance(defaults, dict):
             raise ProtocolError('"defaults" is an object with fields of a query')
         batch = self._batches[number] = Batch(number, window, queries, defaults)
+        if request.get("announce") is True:
+            self._reply({"batch": number, "began": time.time() - (time.monotonic() - batch.epoch)})
         self._start_due(batch)
         self._end_if_done(batch)
 

@@ -5,6 +5,8 @@ request                                                       reply
 ============================================================= =========================================================
 ``{"op":"ask","batch":7,"window":64,"defaults":{..},          ``{"batch":7,"result":{..}}`` for each query, in the order
 "queries":[{..},..]}``                                        they finish, then ``{"batch":7,"done":N}``
+the same with ``"announce":true``                             ``{"batch":7,"began":seconds}`` first: its start, by the
+                                                              wall clock
 ``{"op":"cancel","batch":7}``                                 ``{"batch":7,"done":n,"cancelled":true}``, n results told;
                                                               none if the batch has finished: its ``done`` is on the way
 ``{"op":"clock","id":1}``                                     ``{"clock":{"resolver-1":0,..},"id":1}``, nanoseconds
@@ -282,10 +284,10 @@ class Result:
             raise ProtocolError(f"not a result: {error}") from error
 
 
-def ask(batch: int, queries: Sequence[Query], window: int = 64) -> dict[str, Any]:
+def ask(batch: int, queries: Sequence[Query], window: int = 64, *, announce: bool = False) -> dict[str, Any]:
     """Return the request that asks these queries, at most `window` of those without a send time of their own at once.
 
-    What all queries have in common is written once.
+    What all queries have in common is written once. `announce`: to be told when the batch began.
     """
     objects = [query.to_json() for query in queries]
     first = objects[0] if objects else {}
@@ -293,7 +295,8 @@ def ask(batch: int, queries: Sequence[Query], window: int = 64) -> dict[str, Any
         name: value for name, value in first.items() if all(name in obj and obj[name] == value for obj in objects)
     }
     own = [{name: value for name, value in obj.items() if name not in shared} for obj in objects]
-    return {"op": "ask", "batch": batch, "window": window, "defaults": shared, "queries": own}
+    request = {"op": "ask", "batch": batch, "window": window, "defaults": shared, "queries": own}
+    return {**request, "announce": True} if announce else request
 
 
 def cancel(batch: int) -> dict[str, Any]:

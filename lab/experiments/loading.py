@@ -90,7 +90,7 @@ class Source:
 
     def _combinations(self, tree: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
         declared, cases = tree.get("parameters") or {}, tree.get("cases") or [{}]
-        if not isinstance(declared, dict) or not isinstance(cases, list) or not all(map(_is_mapping, cases)):
+        if not isinstance(declared, dict) or not isinstance(cases, (list, tuple)) or not all(map(_is_mapping, cases)):
             declared, cases = {}, [{}]  # the schema will say so
         lists = {str(name): _listed(given.get(name, values)) for name, values in declared.items()}
         known = [*lists, *cases[0]]
