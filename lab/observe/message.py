@@ -269,7 +269,7 @@ class Message:
         if parsed is None or parsed.edns < 0:
             return None
         return Edns(
-            size=parsed.payload,
+            size=int(parsed.payload),
             version=parsed.edns,
             do=bool(parsed.ednsflags & 0x8000),
             options=tuple((int(option.otype), option.to_text()) for option in parsed.options),
