@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab import paths
 from lab.errors import BadInput
@@ -16,6 +16,9 @@ from lab.topology import yamlfile
 from lab.topology.problems import DeclarationError, Problem
 from lab.topology.problems import Path as Place
 from lab.topology.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from lab.experiments.run import Run
 
 WHAT = "experiment file"
 MOST_TRIALS = 1000
@@ -64,6 +67,12 @@ class Source:
         if problems:
             raise DeclarationError(self.file, list(problems), WHAT)
         return cells
+
+    def run(self, parameters: Mapping[str, Any] | None = None, **how: Any) -> Run:
+        """Run it and judge it; see `lab.experiments.runner.run`."""
+        from lab.experiments.runner import run
+
+        return run(self, parameters, **how)
 
     def _experiment(self, tree: Mapping[str, Any], values: Mapping[str, Any]) -> Experiment:
         from lab.experiments.checking import check

@@ -6,8 +6,9 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
-from lab.agent.protocol import Result
-from lab.experiments.history import RR, Entry, History, HistoryFile, Lookup
+from lab.agent.protocol import Query, Result
+from lab.errors import BadInput
+from lab.experiments.history import Entry, History, HistoryFile, Lookup
 from lab.experiments.truth import rr
 from lab.experiments.workload import Arrival
 from lab.runtime.answer import Answer
@@ -46,18 +47,21 @@ class Reader:
         nodes = lab.topology.nodes.values()
         self._names: Mapping[str, str] = {address: node.name for node in nodes for address in node.addresses}
         self._first = lab.topology.hosts[0].name
-        self._lab = lab
 
-    def lookup(self, arrival: Arrival, result: Result, *, intended: float, sent: float | None) -> Lookup:
-        """What came of one question; times are those of the experiment."""
+    def lookup(
+        self, arrival: Arrival, query: Query, result: Result, *, intended: float, sent: float | None, latency: float
+    ) -> Lookup:
+        """What came of one question; times are those of the experiment. Raises `BadInput` when it cannot be asked."""
+        if result.outcome == "error":
+            raise BadInput(f"cannot ask {query.name} {query.type}: {result.reason}")
         host = arrival.host or self._first
-        answer = Answer(_question(self._lab, arrival), result, host, self._names.get(result.server, result.server))
+        answer = Answer(query, result, host, self._names.get(result.server, result.server))
         soa = next((record.ttl for record in answer.authority if record.type == "SOA"), None)
         return Lookup(
             arrival.n,
             intended,
             sent,
-            result.latency,
+            latency,
             host,
             answer.server,
             arrival.name,
@@ -65,7 +69,7 @@ class Reader:
             outcome=answer.outcome,
             status=answer.status,
             transport=answer.transport,
-            answer=tuple(_record(record.name, record.ttl, record.type, record.data) for record in answer.answer),
+            answer=tuple(rr(record.name, record.ttl, record.type, record.data) for record in answer.answer),
             negative_ttl=soa if not answer.data() else None,
             attempts=len(result.attempts),
             asked=tuple(self._names.get(attempt.server, attempt.server) for attempt in result.attempts),
