@@ -133,7 +133,7 @@ def _call(call: Call, case: Case, names: Names, parts: dict[str, Estimate] | Non
 
 
 def _binary(sign: str, left: Estimate, right: Estimate) -> Estimate:
-    unit = left.unit if left.unit == right.unit else ""
+    unit = left.unit if left.unit == right.unit or not right.unit else right.unit if not left.unit else ""
     if sign == "+":
         return statistics.combine(lambda a, b: a + b, left, right, unit=unit)
     if sign == "-":

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from lab.errors import BadInput
 
@@ -83,7 +83,7 @@ class Lookup:
     n: int  # in the workload; negative while a cache is warmed
     intended: float  # when it was to be sent
     sent: float | None  # when it was sent; None: never
-    latency: float  # seconds from the *intended* time to the end, so that a late start counts
+    latency: float  # real seconds from the *intended* time to the end, so that a late start counts; see `since`
     host: str  # node that asked
     server: str  # node that gave the answer, or failed last
     name: str
@@ -95,6 +95,7 @@ class Lookup:
     negative_ttl: int | None = None  # TTL of the SOA in a negative answer
     attempts: int = 1
     asked: tuple[str, ...] = ()  # nodes asked, one an attempt
+    since: Literal["intended", "sent"] = "intended"  # what latency counts from: "sent" in virtual time, see there
 
     @property
     def answered(self) -> bool:
@@ -109,7 +110,8 @@ class Lookup:
     @property
     def ended(self) -> float:
         """When it was over."""
-        return self.intended + self.latency
+        begun = self.sent if self.since == "sent" and self.sent is not None else self.intended
+        return begun + self.latency
 
     @property
     def ttl(self) -> int | None:

@@ -85,8 +85,7 @@ class Pace(ABC):
         sent = None if result.sent is None else self.at_wall(began + result.sent)
         if intended is None:
             intended = self.now if sent is None else sent
-        lookup = self._reader.lookup(arrival, query, result, intended=intended, sent=sent, latency=result.latency)
-        self._recorder.add(lookup)
+        self._recorder.add(self._reader.lookup(arrival, query, result, intended=intended, sent=sent))
 
     def __enter__(self) -> Self:
         return self

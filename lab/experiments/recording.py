@@ -48,9 +48,7 @@ class Reader:
         self._names: Mapping[str, str] = {address: node.name for node in nodes for address in node.addresses}
         self._first = lab.topology.hosts[0].name
 
-    def lookup(
-        self, arrival: Arrival, query: Query, result: Result, *, intended: float, sent: float | None, latency: float
-    ) -> Lookup:
+    def lookup(self, arrival: Arrival, query: Query, result: Result, *, intended: float, sent: float | None) -> Lookup:
         """What came of one question; times are those of the experiment. Raises `BadInput` when it cannot be asked."""
         if result.outcome == "error":
             raise BadInput(f"cannot ask {query.name} {query.type}: {result.reason}")
@@ -61,7 +59,7 @@ class Reader:
             arrival.n,
             intended,
             sent,
-            latency,
+            result.latency,
             host,
             answer.server,
             arrival.name,
@@ -73,4 +71,5 @@ class Reader:
             negative_ttl=soa if not answer.data() else None,
             attempts=len(result.attempts),
             asked=tuple(self._names.get(attempt.server, attempt.server) for attempt in result.attempts),
+            since="sent" if query.at is None else "intended",  # as the prober counts it
         )

@@ -2,7 +2,8 @@
 
 Caches age by the clock that jumps; what programs wait for, a time-out for one, takes its real time, and so do injecting
 and healing a fault: experiment time is real time plus the jumps. The clock goes forward only, and only when no look-up
-is in flight. An arrival that is due while something real goes on is late, and its `sent` says so.
+is in flight. An arrival that is due while something real goes on is late, and its `sent` says so. A jump takes a
+millisecond, which is nobody's latency: that counts from when the look-up was sent.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class VirtualTime(Pace):
             self._ask(together)
             if stop is not None and self._is_time_to_look() and stop():
                 return True
-        self._jump(time)
+        if self._jump(time):
+            self._note(self._lab.prober().wall())
         return stop is not None and stop()
 
     def settle(self, time: float) -> None:
@@ -87,20 +89,19 @@ class VirtualTime(Pace):
         self._next += len(ahead)
         return ahead
 
-    def _jump(self, to: float) -> None:
+    def _jump(self, to: float) -> bool:
+        """Move the clock, if it is not there yet; the caller notes at which moment it had moved."""
         step = to - self.now
         if step <= 0:
-            return
+            return False
         nanoseconds = round(step * _NANOSECONDS)
         self._offsets = {node: offset + nanoseconds for node, offset in self._offsets.items()}
         self._lab.prober().clock(self._offsets)
         self._ahead += step
-        self._note(self._zero + time.monotonic() - self._zero_here)
+        return True
 
     def _note(self, wall: float) -> None:
-        """From this moment on the clock is as far ahead as it is now."""
-        while len(self._jumps) > 1 and self._jumps[-1][0] >= wall:
-            self._jumps.pop()
+        """From this moment on the clock is as far ahead as it is now; by the prober's clock, not estimated by ours."""
         self._jumps.append((wall, self._ahead))
 
     def _ask(self, together: list[Arrival]) -> None:
@@ -116,7 +117,7 @@ class VirtualTime(Pace):
         with self._lab.prober(host).begin(queries, len(queries), began=began.append) as asking:
             for result in asking:
                 found.append((asked[result.n], queries[result.n], result))
-        self._note(began[0])  # exact, where what was noted at the jump was by our own clock
+        self._note(began[0])
         for arrival, query, result in found:
             self._write(arrival, query, result, began[0], arrival.at)
 
