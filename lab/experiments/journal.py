@@ -187,6 +187,7 @@ class Journal:
     started: str  # ISO 8601, UTC
     seed: int
     confidence: float  # of the intervals: 0.99
+    quick: bool = False  # run as its file says for a quick run
     question: str = ""
     says: str = ""  # what the source of the experiment says: the book, the paper
     ended: str = ""

@@ -13,6 +13,7 @@ from lab import paths
 from lab.errors import BadInput
 from lab.experiments.schema import Experiment
 from lab.topology import yamlfile
+from lab.topology.declaration import LABEL
 from lab.topology.problems import DeclarationError, Problem
 from lab.topology.problems import Path as Place
 from lab.topology.suggest import did_you_mean
@@ -47,6 +48,16 @@ class Source:
         """What it is called."""
         return str(self.tree.get("experiment", "experiment"))
 
+    @property
+    def title(self) -> str:
+        """What it is about, in a line."""
+        return str(self.tree.get("title", ""))
+
+    @property
+    def folder(self) -> Path:
+        """What the path of a lab file is relative to."""
+        return Path(self.file).parent
+
     def cells(self, given: Mapping[str, Any] | None = None, *, quick: bool = False) -> list[Cell]:
         """All combinations of the parameters' values, each checked; the last parameter changes fastest.
 
@@ -61,7 +72,7 @@ class Source:
         problems: dict[tuple[int, Problem], None] = {}  # in order, each once
         for values in combinations:
             try:
-                cells.append(Cell(values, self._experiment(tree, values)))
+                cells.append(Cell(values, self._checked(tree, values)))
             except DeclarationError as error:
                 problems.update(dict.fromkeys(error.problems))
         if problems:
@@ -74,22 +85,29 @@ class Source:
 
         return run(self, parameters, **how)
 
-    def _experiment(self, tree: Mapping[str, Any], values: Mapping[str, Any]) -> Experiment:
+    def experiment(self, parameters: Mapping[str, Any], *, quick: bool = False) -> Experiment:
+        """With one value for each parameter, and not checked any further. Raises `DeclarationError`."""
+        return self._filled(self._quick() if quick else dict(self.tree), parameters, set())
+
+    def _checked(self, tree: Mapping[str, Any], values: Mapping[str, Any]) -> Experiment:
         from lab.experiments.checking import check
 
-        problems: list[Problem] = []
         used: set[str] = set()
+        experiment = self._filled(tree, values, used)
+        if problems := check(experiment, values, used, self.folder):
+            raise DeclarationError(self.file, yamlfile.located(self.tree, problems), WHAT)
+        return experiment
+
+    def _filled(self, tree: Mapping[str, Any], values: Mapping[str, Any], used: set[str]) -> Experiment:
+        """`used` collects the parameters that stand somewhere."""
+        problems: list[Problem] = []
         filled = {
             key: one if key in ("parameters", "cases", "quick") else _filled(one, values, (key,), problems, used)
             for key, one in tree.items()
         }
         if problems:
             raise DeclarationError(self.file, yamlfile.located(self.tree, problems), WHAT)
-        experiment = yamlfile.validate(filled, Experiment, self.file, WHAT, self.tree)
-        problems = check(experiment, values, used, Path(self.file).parent)
-        if problems:
-            raise DeclarationError(self.file, yamlfile.located(self.tree, problems), WHAT)
-        return experiment
+        return yamlfile.validate(filled, Experiment, self.file, WHAT, self.tree)
 
     def _quick(self) -> dict[str, Any]:
         quick = self.tree.get("quick")
@@ -105,7 +123,7 @@ class Source:
         known = [*lists, *cases[0]]
         for name in given:
             if name not in known:
-                raise BadInput(f"no parameter {name!r}{did_you_mean(name, known)} (parameters: {', '.join(known)})")
+                raise BadInput(f"no parameter {name!r}{did_you_mean(name, known)} (parameters: {', '.join(known) or 'none'})")
         chosen = {name: [str(value) for value in _listed(values)] for name, values in given.items() if name in cases[0]}
         found = [case for case in cases if all(str(case.get(name)) in values for name, values in chosen.items())]
         if not found:
@@ -122,13 +140,33 @@ def load(source: str | Path) -> Source:
     Raises `BadInput`, and `DeclarationError` when the file is no YAML.
     """
     file = find(str(source))
-    text = yamlfile.read(file, WHAT)
-    return Source(yamlfile.parse(text, str(file), WHAT, _KEYS), text, str(file))
+    return parse(yamlfile.read(file, WHAT), str(file))
 
 
 def define(declared: Mapping[str, Any]) -> Source:
     """The experiment that a mapping describes, with the keys of the file. Raises nothing yet: `cells` checks it."""
     return Source(dict(declared), "", "<code>")
+
+
+def parse(text: str, file: str) -> Source:
+    """The experiment in `text`; `file`: where it is from. Raises `DeclarationError` when it is no YAML."""
+    return Source(yamlfile.parse(text, file, WHAT, _KEYS), text, file)
+
+
+def begin(name: str) -> Path:
+    """Write an experiment to begin with into the current folder. Raises `BadInput` when the file is there already."""
+    file = Path(f"{name}.yaml")
+    if not re.fullmatch(LABEL, name):
+        raise BadInput(f"{name!r} cannot be the name of an experiment: lower-case letters, digits and hyphens")
+    text = paths.experiments().with_name("template.yaml").read_text(encoding="utf-8").replace("NAME", name, 1)
+    try:
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except FileExistsError:
+        raise BadInput(f"{file} is there already; take another name") from None
+    except OSError as error:
+        raise BadInput(f"cannot write {file}: {error.strerror}") from None
+    return file
 
 
 def names() -> list[str]:

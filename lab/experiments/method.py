@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -48,16 +49,16 @@ class Method:
         self.active: list[Active] = []
 
     def do(self, steps: Iterable[Timed]) -> None:
-        """Do steps that are due at the same time: first those that are no fault, then all faults at once.
+        """Do steps that are due at the same time, in their order; faults that follow each other are injected at once.
 
         Raises `NoEffect` and `EnvironmentProblem`; what did not bite is written down as well.
         """
-        steps = list(steps)
-        for timed in steps:
-            if timed.step.do is not None:
-                self._act(timed.step.do, timed.node)
-        with_fault = [timed for timed in steps if timed.step.fault is not None]
-        each(self._inject, with_fault)
+        for is_fault, some in itertools.groupby(steps, lambda timed: timed.step.fault is not None):
+            if is_fault:
+                each(self._inject, some)
+                continue
+            for timed in some:
+                self._act(timed.step.do or "", timed.node)
 
     def heal(self, which: Iterable[Active]) -> None:
         """Heal faults, all at once. One that cannot be healed is written down with the reason."""
@@ -76,7 +77,7 @@ class Method:
     def _act(self, what: str, node: str) -> None:
         handle = self._lab.node(node)
         handle.flush() if what == "flush" else handle.restart()
-        self._recorder.add(Mark(self._now(), what, f"{handle.name} was {what}ed"))
+        self._recorder.add(Mark(self._now(), what, f"{handle.name}: {what}"))
 
     def _inject(self, timed: Timed) -> None:
         from lab.faults import inject, plan

@@ -85,6 +85,7 @@ def run(
     planned = plan(source, parameters, seed=seed, repeats=repeats, quick=quick)
     place = _make(Path(folder), source.name)
     runner = _Runner(source, planned, place, lab, report)
+    runner.journal = replace(runner.journal, quick=quick)
     runner.journal = replace(
         runner.journal, command=_command(source, parameters or {}, runner.journal.seed, repeats, quick)
     )
@@ -167,7 +168,7 @@ class _Runner:
         from lab.experiments.labsource import declaration
         from lab.lab import Lab
 
-        declared = declaration(source, Path(self._source.file).parent)
+        declared = declaration(source, self._source.folder)
         # The door of a lab of one's own must not be in the way of this one's.
         name = f"exp-{self.journal.name[:24].rstrip('-')}-{os.getpid()}"
         with Lab.temporary(declared.model_copy(update={"gateway": None}), name=name, report=self._report) as lab:
