@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from functools import lru_cache
 from pathlib import Path
@@ -182,7 +183,8 @@ def _fault(where: Place, step: Step, topology: Topology) -> Iterator[Problem]:
         try:
             plan(here, step.fault, node, **step.how, **({} if step.seed is None else {"seed": step.seed}))
         except BadInput as error:
-            yield Problem(where, str(error))
+            given = next((key for key in step.how if re.search(rf"\b{re.escape(key)}\b", str(error))), None)
+            yield Problem(where if given is None else (*where, given), str(error))
             return
 
 

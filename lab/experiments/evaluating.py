@@ -159,9 +159,8 @@ def _unknown(word: Word, names: Names) -> str:
     if word.text in measures():
         return f"{word.text} is a measure: write {measures()[word.text].signature}"
     known = [*names.values, *names.measurements, *measures()]
-    hint = did_you_mean(word.text, known)
-    if not hint and "-" in word.text:
-        hint = "; a minus has a space on one side"
+    minus = word.text.partition("-")[0] in known and "-" in word.text
+    hint = "; a minus has a space on one side" if minus else did_you_mean(word.text, known)
     return f"{word.text!r} is neither a parameter nor a measurement nor a measure{hint}"
 
 

@@ -123,7 +123,9 @@ class Source:
         known = [*lists, *cases[0]]
         for name in given:
             if name not in known:
-                raise BadInput(f"no parameter {name!r}{did_you_mean(name, known)} (parameters: {', '.join(known) or 'none'})")
+                raise BadInput(
+                    f"no parameter {name!r}{did_you_mean(name, known)} (parameters: {', '.join(known) or 'none'})"
+                )
         chosen = {name: [str(value) for value in _listed(values)] for name, values in given.items() if name in cases[0]}
         found = [case for case in cases if all(str(case.get(name)) in values for name, values in chosen.items())]
         if not found:
