@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.errors import BadInput
-from lab.faults.kind import Evidence, LinkKind, Verdict
+from lab.faults.kind import Verdict
+from lab.faults.link import LinkKind
+from lab.faults.measuring import Evidence
 from lab.faults.values import Parameter, Values, number, one_of, show_time, time
 
 _SLACK = 0.9  # of the delay asked for: the kernel's timers and ours never fire early, but rounding is allowed for

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lab.faults.kind import Evidence, LinkKind, Verdict
+from lab.faults.kind import Verdict
+from lab.faults.link import LinkKind
+from lab.faults.measuring import Evidence
 from lab.faults.values import Parameter, Values, rate, show_rate, size
 
 _QUERY = 45 * 8  # bits of the smallest probe: IPv4 and UDP headers, a DNS header and the question of the root

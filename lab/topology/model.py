@@ -6,7 +6,7 @@ never changed; two equal declarations on equal subnets give equal topologies, by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -144,6 +144,32 @@ class Topology:
         raise BadInput(
             f"no node {name!r} in lab {self.lab}{did_you_mean(name, self.nodes)} (nodes: {', '.join(self.nodes)})"
         )
+
+    def select(self, wanted: str | Sequence[str]) -> tuple[Node, ...]:
+        """The nodes that are meant, at least one, each once.
+
+        A node as in `node`; a role (`tld`: all its nodes); a zone (`example.com`: all its servers); or several of
+        these, in a list or with commas between. What is both is the node. Raises `BadInput`.
+        """
+        words = wanted.split(",") if isinstance(wanted, str) else list(wanted)
+        found = [node for word in words for node in self._meant(word.strip())]
+        if not found:
+            raise BadInput(f"which node of lab {self.lab}? (nodes: {', '.join(self.nodes)})")
+        return tuple(dict.fromkeys(found))
+
+    def _meant(self, word: str) -> tuple[Node, ...]:
+        try:
+            return (self.node(word),)
+        except BadInput:
+            role = next((role for role in Role if role.value == word), None)
+            nodes = self.of_role(role) if role else self._servers_of(word)
+            if not nodes:
+                raise
+            return nodes
+
+    def _servers_of(self, zone: str) -> tuple[Node, ...]:
+        served = (entry.servers for entry in self.zones.values() if entry.label == (zone.lower().rstrip(".") or "."))
+        return tuple(self.nodes[server] for servers in served for server in servers)
 
     def zones_of(self, node: Node) -> tuple[Zone, ...]:
         """The zones a server serves."""
