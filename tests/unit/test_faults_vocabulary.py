@@ -95,7 +95,7 @@ def test_every_example_is_a_fault_of_the_textbook_lab(name: str) -> None:
         ("rate", {"rate": "64"}, "unit is missing"),
         ("rate", {"rate": "64kbit", "queue": "1GB"}, "write 1500B"),
         ("blackhole", {"share": 0.5}, "has no parameter 'share'"),
-        ("stop", {"to": "root-a"}, "whole node: it has no to"),
+        ("stop", {"to": "root-a"}, r"stop has no to \(it is a fault of a whole node"),
         ("lattency", {}, "did you mean 'latency'"),
     ],
 )
