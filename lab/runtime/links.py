@@ -25,18 +25,17 @@ if TYPE_CHECKING:
 _PLACES = {Role.HOST: 1, Role.GATEWAY: 1, Role.RESOLVER: 2}  # the smaller end is the one with the rules; servers: 0
 
 
-def place(link: Link, topology: Topology) -> tuple[Node, Node]:
-    """The node at which the rules of a link stand, and the one at its other end."""
-    one, other = sorted((topology.nodes[end] for end in link.ends), key=lambda node: _PLACES.get(node.role, 0))
-    return one, other
+def place(link: Link, topology: Topology) -> tuple[Node, Node, str]:
+    """The node at which the rules of a link stand, the one at its other end, and the direction seen from the first."""
+    at, peer = sorted((topology.nodes[end] for end in link.ends), key=lambda node: _PLACES.get(node.role, 0))
+    return at, peer, "both" if link.both_ways else "in" if link.ends[1] == at.name else "out"
 
 
 def rules(topology: Topology) -> dict[str, tuple[Rule, ...]]:
     """The rules of all declared links, by the node at which they stand; the same lab always gives the same."""
     alike: dict[tuple[str, Condition, str, str], list[Node]] = {}
     for link in topology.links:
-        at, peer = place(link, topology)
-        way = "both" if link.both_ways else "in" if link.ends[1] == at.name else "out"
+        at, peer, way = place(link, topology)
         # A queue, and the order of packets, is one peer's; all else is decided packet by packet.
         own = peer.name if link.condition.rate is not None or not link.condition.reorder else ""
         alike.setdefault((at.name, link.condition, way, own), []).append(peer)
