@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def fault(
     name: Annotated[str, typer.Argument(metavar="NAME|list|show", help="Which fault; `list` tells them all.")],
-    target: Annotated[str | None, typer.Argument(metavar="NODE", help="Where; with `show`, which fault.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="NODE", help="Where: a node, several, a role, a zone.")
+    ] = None,
     to: Annotated[
         list[str] | None, typer.Option(metavar="NODE", help="Only the link to this node; repeatable.")
     ] = None,
@@ -66,12 +68,12 @@ def fault(
         "seed": seed,
     }
     with Lab.attach(lab) as here:
-        made = plan(here, name, target, **how)
+        made = plan(here.topology, name, target, how)
         if dry_run:
             emit(made.about(), lambda: say(plain(made.describe())))
             return
         with inject(here, name, target, **how) as active:
-            _hold(active, until=time.monotonic() + made.lasts, endless=lasts is None)
+            _hold(active, until=time.monotonic() + made.options.lasts, endless=lasts is None)
 
 
 def faults(lab: LabName = None, as_json: AsJson = False) -> None:
@@ -201,6 +203,8 @@ def _about(kind: Kind) -> dict[str, Any]:
 def _default(value: object) -> str:
     if value is ...:
         return "required"
+    if isinstance(value, bool):
+        return f"default {'yes' if value else 'no'}"
     return "" if value is None else f"default {value}"
 
 

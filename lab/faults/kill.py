@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.faults.kind import NodeKind
+from lab.faults.node import NodeKind
 
 FAULT = NodeKind(
     name="kill",

@@ -49,6 +49,17 @@ def running(api: APIClient, lab: str, helper: Helper) -> dict[str, str]:
     return {entry["Labels"][labels.HELPER]: entry["Id"] for entry in api.containers(filters={"label": wanted})}
 
 
+def start(api: APIClient, lab: str, node: str, helper: Helper) -> None:
+    """Start a node's helper ahead of its first use; it ends by itself when that does not come.
+
+    Raises `EnvironmentProblem`, for one when the node does not run.
+    """
+    try:
+        _create(api, lab, node, helper)
+    except _NotYet:
+        return  # somebody else has, or a former one is about to go: `attach` sees to that
+
+
 def attach(api: APIClient, lab: str, node: str, helper: Helper) -> Stream:
     """A stream to a node's helper, which is started if need be, and once more if it was just about to end.
 

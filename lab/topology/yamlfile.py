@@ -132,7 +132,9 @@ def _keys(top: type[BaseModel], path: Place) -> list[str]:
                 model = arguments[0]
         else:
             model = model.__args__[1] if getattr(model, "__origin__", None) is dict else None
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def located(tree: Any, problems: Iterable[Problem]) -> list[tuple[int, Problem]]:

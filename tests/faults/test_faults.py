@@ -322,6 +322,18 @@ def test_faults_combine_whatever_the_order(lab: Lab) -> None:
         assert median(lab) < WIDE
 
 
+def test_one_fault_at_several_nodes(lab: Lab) -> None:
+    with lab.fault("latency", "tld,authority", delay="50ms") as fault:
+        assert fault.active
+        assert "tld: 5" in fault.got
+        assert "authority: 5" in fault.got
+        assert min(median(lab, at="tld"), median(lab, at="authority")) >= DELAY
+        assert median(lab, at="root") < WIDE
+        assert sorted(entry.node for entry in active(lab)) == ["authority", "tld"]
+    assert max(median(lab, at="tld"), median(lab, at="authority")) < WIDE
+    assert not fault.active
+
+
 def test_two_processes_disturb_one_link(lab: Lab) -> None:
     with Lab.attach(lab.name) as elsewhere, link(lab, "latency", delay="50ms"):
         there = link(elsewhere, "latency", delay="30ms")

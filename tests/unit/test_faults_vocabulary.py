@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,13 +11,12 @@ from lab.agent.conditions import State
 from lab.agent.effects import effect
 from lab.errors import BadInput
 from lab.faults import kind, kinds, plan
-from lab.faults.fault import Plan
-from lab.faults.kind import Evidence, LinkKind, Observation
-from lab.faults.measuring import pair
+from lab.faults.link import LinkPlan
+from lab.faults.measuring import Evidence, Observation, pair
 from lab.faults.values import show_rate, show_time
 from lab.topology.derive import derive
 
-LAB: Any = SimpleNamespace(topology=derive(labs.load("textbook")))
+TEXTBOOK = derive(labs.load("textbook"))
 NODE = "gtld-1"
 NEEDED: dict[str, dict[str, Any]] = {
     "latency": {"delay": "80ms"},
@@ -29,12 +27,16 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 
 
+def planned(name: str, node: str = NODE, **how: Any) -> Any:
+    return plan(TEXTBOOK, name, node, how)
+
+
 @pytest.mark.parametrize("name", kinds())
 def test_every_fault_can_be_planned_and_described(name: str) -> None:
-    made = plan(LAB, name, NODE, **NEEDED.get(name, {}))
+    made = planned(name, **NEEDED.get(name, {}))
     assert NODE in made.describe()
     assert made.describe().endswith(", for 1h at the most.")
-    if isinstance(made.kind, LinkKind):
+    if isinstance(made, LinkPlan):
         rule = made.rule()
         effect(rule.effect, rule.seed)  # the conditioner understands it
         assert rule.about["words"] == made.describe()
@@ -52,7 +54,7 @@ def test_every_example_is_a_fault_of_the_textbook_lab(name: str) -> None:
             how[key] = value
         else:
             how[option.removeprefix("--")] = words.pop(0)
-    assert plan(LAB, name, node, **how).node.name == node
+    assert [made.name for made in plan(TEXTBOOK, name, node, how).nodes] == [node]
 
 
 @pytest.mark.parametrize(
@@ -93,22 +95,22 @@ def test_every_example_is_a_fault_of_the_textbook_lab(name: str) -> None:
         ("rate", {"rate": "64"}, "unit is missing"),
         ("rate", {"rate": "64kbit", "queue": "1GB"}, "write 1500B"),
         ("blackhole", {"share": 0.5}, "has no parameter 'share'"),
-        ("stop", {"to": "root-a"}, "whole node: it has no to"),
+        ("stop", {"to": "root-a"}, r"stop has no to \(it is a fault of a whole node"),
         ("lattency", {}, "did you mean 'latency'"),
     ],
 )
 def test_bad_input_comes_with_advice(name: str, how: dict[str, Any], advice: str) -> None:
     with pytest.raises(BadInput, match=advice):
-        plan(LAB, name, NODE, **how)
+        planned(name, **how)
 
 
 def test_an_unknown_node_is_named_with_the_nearest() -> None:
     with pytest.raises(BadInput, match="did you mean 'gtld-1'"):
-        plan(LAB, "blackhole", "gtdl-1")
+        plan(TEXTBOOK, "blackhole", "gtdl-1", {})
 
 
 def words(**how: Any) -> str:
-    return plan(LAB, "latency", NODE, delay="80ms", **how).describe()
+    return planned("latency", delay="80ms", **how).describe()
 
 
 def test_the_words_say_direction_peer_and_transport() -> None:
@@ -120,12 +122,12 @@ def test_the_words_say_direction_peer_and_transport() -> None:
 
 
 def test_a_peer_is_matched_by_both_its_addresses() -> None:
-    made = plan(LAB, "blackhole", NODE, to="resolver-1")
-    assert made.rule().peers == LAB.topology.nodes["resolver-1"].addresses
+    made = planned("blackhole", to="resolver-1")
+    assert made.rule().peers == TEXTBOOK.nodes["resolver-1"].addresses
 
 
 def test_gilbert_elliott_from_share_and_burst() -> None:
-    spec = plan(LAB, "loss", NODE, share="20%", burst=4, bad_loss=0.8).rule().effect
+    spec = planned("loss", share="20%", burst=4, bad_loss=0.8).rule().effect
     stationary = spec["enter"] / (spec["enter"] + spec["leave"])
     assert stationary * spec["bad_loss"] == pytest.approx(0.2)
     assert spec["leave"] == pytest.approx(0.25)
@@ -133,14 +135,14 @@ def test_gilbert_elliott_from_share_and_burst() -> None:
 
 def test_seeds() -> None:
     def seed(name: str = "loss", node: str = NODE, **how: Any) -> int:
-        return plan(LAB, name, node, share="5%", **how).rule().seed
+        return planned(name, node, share="5%", **how).rule().seed
 
     assert seed() == seed(seed=1)
     assert len({seed(), seed(seed=2), seed(node="gtld-2"), seed(name="reorder")}) == 4
 
 
 def test_rules_have_names_of_their_own() -> None:
-    made = plan(LAB, "blackhole", NODE)
+    made = planned("blackhole")
     assert made.rule().id != made.rule().id
 
 
@@ -155,8 +157,8 @@ def test_rules_have_names_of_their_own() -> None:
     ],
 )
 def test_who_asks_whom(node: str, to: tuple[str, ...], direction: str, asker: str, answerer: str) -> None:
-    nodes = LAB.topology.nodes
-    found = pair(LAB, nodes[node], [nodes[name] for name in to], [direction])
+    nodes = TEXTBOOK.nodes
+    found = pair(TEXTBOOK, nodes[node], [nodes[name] for name in to], [direction])
     assert (found.asker.name, found.answerer.name) == (asker, answerer)
 
 
@@ -165,8 +167,7 @@ def seen(answered: int = 5, least: float | None = 0.001, refused: int = 0, asked
 
 
 def judged(name: str, after: Observation, matched: int, acted: int, crossings: int = 1, **how: Any) -> bool:
-    made: Plan = plan(LAB, name, NODE, **{**NEEDED.get(name, {}), **how})
-    assert isinstance(made.kind, LinkKind)
+    made = planned(name, **{**NEEDED.get(name, {}), **how})
     evidence = Evidence(seen(), after, State(made.rule(), matched, matched, acted, 1.0), crossings)
     return made.kind.judge(made.values, evidence).bites
 
@@ -215,3 +216,27 @@ def test_every_module_says_what_it_is() -> None:
         for parameter in found.parameters:
             assert parameter.meaning
             assert parameter.unit
+
+
+@pytest.mark.parametrize(
+    ("target", "nodes"),
+    [
+        ("gtld-1,org-1", ["gtld-1", "org-1"]),
+        (["gtld-1", "gtld-1"], ["gtld-1"]),
+        ("root", ["root-a", "root-b", "root-c"]),
+        ("example.com", ["example-1", "example-2"]),
+        (".", ["root-a", "root-b", "root-c"]),
+        ("a.gtld-servers.net", ["gtld-1"]),
+        ("org", ["org-1"]),
+    ],
+)
+def test_several_nodes_are_meant_by_a_list_a_role_or_a_zone(target: str | list[str], nodes: list[str]) -> None:
+    made = plan(TEXTBOOK, "pause", target, {})
+    assert [node.name for node in made.nodes] == nodes
+    assert made.about()["node"] == ",".join(nodes)
+    assert all(node in made.describe() for node in nodes)
+
+
+def test_a_fault_of_a_node_has_no_direction() -> None:
+    with pytest.raises(BadInput, match="pause has no direction"):
+        planned("pause", direction="in")
