@@ -5,14 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lab.faults.kind import Verdict
-from lab.faults.measuring import Observation
 from lab.faults.plan import Plan, plan
 
 if TYPE_CHECKING:
     from lab.runtime.lab import RunningLab
+
+
+class Seen(Protocol):
+    """What was measured: text for people, and plain data."""
+
+    def to_json(self) -> Any:
+        """As plain data."""
 
 
 def inject(lab: RunningLab, name: str, target: str | Sequence[str], **how: Any) -> Fault:
@@ -32,8 +38,8 @@ class Fault(ABC):
     def __init__(self, lab: RunningLab, made: Plan) -> None:
         self._lab = lab
         self.plan = made
-        self.before: Observation | None = None
-        self.after: Observation | None = None
+        self.before: Seen | None = None
+        self.after: Seen | None = None
         self.verdict = Verdict("", "", bites=False)
 
     @property
@@ -72,7 +78,7 @@ class Fault(ABC):
             "got": self.got,
             "before": self.before.to_json() if self.before else None,
             "after": self.after.to_json() if self.after else None,
-            "lasts_s": self.plan.options.lasts,
+            "lasts_s": self.plan.lasts,
         }
 
     def __enter__(self) -> Fault:

@@ -39,6 +39,11 @@ class LinkKind(Kind):
     patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
 
     @property
+    def level(self) -> str:
+        """The packets of a link."""
+        return "link"
+
+    @property
     def options(self) -> Sequence[str]:
         """All of them."""
         return OPTIONS

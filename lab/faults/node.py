@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lab.errors import NoEffect
 from lab.faults.fault import Fault
@@ -18,6 +19,7 @@ from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from lab.runtime.lab import RunningLab
+    from lab.runtime.node import NodeHandle
     from lab.topology.model import Node
 
 _PROBES = 3
@@ -28,13 +30,23 @@ _PATIENCE = 0.3  # seconds
 class NodeKind(Kind):
     """A fault of a whole node."""
 
-    verb: Literal["stop", "kill", "pause"]  # of NodeHandle
-    words: str  # what happens to the node: "is frozen"
+    does: Callable[[NodeHandle], object]  # what is done to the node
+    words: Callable[[Values], str]  # what happens to it: "is frozen"
     state: str  # that the node is in afterwards, as NodeHandle says
+    lasts: Callable[[Values], float] = lambda _values: math.inf  # seconds, when it ends by its nature
+
+    @property
+    def level(self) -> str:
+        """A whole node."""
+        return "node"
 
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """The same at each of the nodes."""
         return together([NodePlan(self, node, values, options) for node in nodes])
+
+    def fault(self, lab: RunningLab, made: NodePlan) -> Fault:
+        """The fault that was planned, not begun."""
+        return NodeFault(lab, made)
 
 
 class NodePlan(Plan):
@@ -50,17 +62,22 @@ class NodePlan(Plan):
         """The node."""
         return self.nodes[0]
 
+    @property
+    def lasts(self) -> float:
+        """Seconds after which it heals by itself."""
+        return min(self.options.lasts, self.kind.lasts(self.values))
+
     def does(self) -> str:
         """What would happen to it."""
-        return f"{self.node.name} {self.kind.words}"
+        return f"{self.node.name} {self.kind.words(self.values)}"
 
     def fault(self, lab: RunningLab) -> Fault:
         """The fault itself, not begun."""
-        return NodeFault(lab, self)
+        return self.kind.fault(lab, self)
 
 
 class NodeFault(Fault):
-    """A node that is stopped, killed or paused."""
+    """A node that something is done to, which leaves it in a state that can be seen."""
 
     plan: NodePlan
 
@@ -75,13 +92,11 @@ class NodeFault(Fault):
 
     def begin(self) -> None:
         """Ask the node, break it, ask again."""
-        kind, node = self.plan.kind, self._lab.node(self.plan.node.name)
-        if (state := node.state) != "running":
-            raise NoEffect(f"{node.name} is {state} already; `dnslab start {node.name}` starts it")
-        self.before = self._observe()
-        self._guard = Guard(self._lab.name, node.name, self.plan.options.lasts)
-        getattr(node, kind.verb)()
-        self.after, state = self._observe(), node.state
+        kind, node = self.plan.kind, running(self._lab, self.plan.node)
+        self.before = observe(self._lab, self.plan.node)
+        self._guard = Guard(self._lab.name, "revive", node.name, self.plan.lasts)
+        kind.does(node)
+        self.after, state = observe(self._lab, self.plan.node), node.state
         silent = self.after is None or self.after.answered == 0
         got = state if self.after is None else f"{state}; {self.after}"
         self.verdict = Verdict(kind.state, got, bites=state == kind.state and silent)
@@ -95,10 +110,19 @@ class NodeFault(Fault):
             self._guard.dismiss()
             self._guard = None
 
-    def _observe(self) -> Observation | None:
-        """What a host sees of the node; None of a host, which nobody can ask."""
-        if self.plan.node.role is Role.HOST:
-            return None
-        ends = pair(self._lab.topology, self.plan.node, (), ("in",))
-        with probing(self._lab, ends.asker) as prober:
-            return probe(prober, ends.answerer, _PROBES, "udp", _PATIENCE)
+
+def running(lab: RunningLab, node: Node) -> NodeHandle:
+    """The node, which runs. Raises `NoEffect` when something has been done to it before."""
+    handle = lab.node(node.name)
+    if (state := handle.state) != "running":
+        raise NoEffect(f"{node.name} is {state} already; `dnslab start {node.name}` starts it")
+    return handle
+
+
+def observe(lab: RunningLab, node: Node) -> Observation | None:
+    """What a host sees of the node; None of a host, which nobody can ask."""
+    if node.role is Role.HOST:
+        return None
+    ends = pair(lab.topology, node, (), ("in",))
+    with probing(lab, ends.asker) as prober:
+        return probe(prober, ends.answerer, _PROBES, "udp", _PATIENCE)

@@ -42,6 +42,17 @@ class NodeHandle:
             return "missing"
         return "stopped" if state == "exited" else state
 
+    @property
+    def life(self) -> str:
+        """When its present life began, as Docker says; empty while it does not run."""
+        from docker.errors import NotFound
+
+        try:
+            state = self._api.inspect_container(self.container)["State"]
+        except NotFound:
+            return ""
+        return str(state["StartedAt"]) if state["Running"] else ""
+
     def stop(self) -> None:
         """Stop the program as an operator would: its stop signal, then SIGKILL. Its address leaves the network."""
         self._do("stop", lambda: self._api.stop(self.container, timeout=_STOP_PATIENCE))
@@ -56,7 +67,15 @@ class NodeHandle:
 
     def start(self) -> None:
         """Start the program and wait until it answers."""
+        self.begin()
+        self._wait_ready(self.node)
+
+    def begin(self) -> None:
+        """Start the program, and wait for nothing."""
         self._do("start", lambda: self._api.start(self.container))
+
+    def wait(self) -> None:
+        """Wait until it answers, as it runs."""
         self._wait_ready(self.node)
 
     def restart(self) -> None:
