@@ -80,8 +80,9 @@ def fault(
         if dry_run:
             emit(made.about(), lambda: say(plain(made.describe())))
             return
+        begun = time.monotonic()
         with inject(here, name, target, **how) as active:
-            _hold(active, until=time.monotonic() + made.lasts, endless=lasts is None)
+            _hold(active, begun, endless=lasts is None)
 
 
 def faults(lab: LabName = None, as_json: AsJson = False) -> None:
@@ -129,7 +130,7 @@ def heal(
     emit({"healed": healed}, lambda: say("\n".join(f"{node} is healed." for node in healed) or "Nothing was broken."))
 
 
-def _hold(fault: Fault, *, until: float, endless: bool) -> None:
+def _hold(fault: Fault, begun: float, *, endless: bool) -> None:
     """Tell what was measured, and wait until the time is over, or Ctrl-C, or somebody else heals it."""
 
     def show() -> None:
@@ -145,12 +146,13 @@ def _hold(fault: Fault, *, until: float, endless: bool) -> None:
     sys.stdout.flush()
     if event:
         return
-    waiting = threading.Event()
+    waiting, until = threading.Event(), time.monotonic() + fault.plan.lasts
     try:
         while (left := until - time.monotonic()) > 0:
             waiting.wait(min(left, _LOOK))
             if left > _LOOK and not fault.active:
-                say("It was healed by somebody else.")
+                by_itself = time.monotonic() - begun >= fault.plan.lasts
+                say("Healed." if by_itself else "It was healed by somebody else.")
                 return
     except KeyboardInterrupt:
         fault.heal()

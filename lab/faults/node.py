@@ -33,7 +33,8 @@ class NodeKind(Kind):
     does: Callable[[NodeHandle], object]  # what is done to the node
     words: Callable[[Values], str]  # what happens to it: "is frozen"
     state: str  # that the node is in afterwards, as NodeHandle says
-    lasts: Callable[[Values], float] = lambda _values: math.inf  # seconds, when it ends by its nature
+    lasts: Callable[[Values], float] = lambda _values: math.inf  # seconds after which it ends by its nature
+    asked: Callable[[Values], str] | None = None  # in words, where that is more than the state
 
     @property
     def level(self) -> str:
@@ -96,12 +97,16 @@ class NodeFault(Fault):
         self.before = observe(self._lab, self.plan.node)
         self._guard = Guard(self._lab.name, "revive", node.name, self.plan.lasts)
         kind.does(node)
+        if self.plan.lasts < self.plan.options.lasts:  # counted from when it was done, not from before
+            first, self._guard = self._guard, Guard(self._lab.name, "revive", node.name, self.plan.lasts)
+            first.dismiss()
         self.after, state = observe(self._lab, self.plan.node), node.state
         silent = self.after is None or self.after.answered == 0
         got = state if self.after is None else f"{state}; {self.after}"
-        self.verdict = Verdict(kind.state, got, bites=state == kind.state and silent)
+        asked = kind.state if kind.asked is None else kind.asked(self.plan.values)
+        self.verdict = Verdict(asked, got, bites=state == kind.state and silent)
         if not self.verdict.bites:
-            raise NoEffect(f"{kind.name} of {node.name} has no effect: asked for {kind.state}, got {got}")
+            raise NoEffect(f"{kind.name} of {node.name} has no effect: asked for {asked}, got {got}")
 
     def heal(self) -> None:
         """Let the node run, and wait until it answers."""

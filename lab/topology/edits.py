@@ -143,7 +143,7 @@ def written(zone: Zone, text: str) -> RRset:
     first = _read(zone, text)[0]
     if first.type == "SOA":
         raise BadInput("the SOA is not changed record by record: bump-serial changes its serial")
-    return rrset(zone, f"{first.owner.to_text()} {first.type}")
+    return rrset(zone, f"{_relative(first.owner, zone)} {first.type}")
 
 
 def _among(zone: Zone, text: str, names: Iterable[Name]) -> Name | None:
