@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from lab.experiments import telling
 from lab.experiments.labsource import declaration
@@ -15,7 +14,7 @@ from lab.topology.derive import derive
 from lab.topology.model import Topology
 
 if TYPE_CHECKING:
-    from lab.runtime.lab import RunningLab
+    pass
 
 _CACHES = {
     "cold": "every resolver is restarted and remembers nothing",
@@ -82,8 +81,7 @@ def _words(step: Timed, topology: Topology) -> str:
         return f"{step.step.do} {step.node}"
     from lab.faults import plan
 
-    here = cast("RunningLab", SimpleNamespace(topology=topology))  # a plan looks at nothing else of a lab
-    words = plan(here, step.step.fault, step.node, **step.step.how).describe()
+    words = plan(topology, step.step.fault, step.node, step.step.how).describe()
     words = words.rpartition(", for ")[0] or words  # how long is said here
     ends = [f"until {step.condition}"] if step.condition else []
     ends += [f"for {telling.number(step.duration, 's')}"] if step.duration is not None else []

@@ -16,7 +16,8 @@ from lab.experiments.timeline import Timed
 from lab.runtime.parallel import each, uninterrupted
 
 if TYPE_CHECKING:
-    from lab.faults.fault import Fault, Plan
+    from lab.faults.fault import Fault
+    from lab.faults.plan import Plan
     from lab.lab import Lab
 
 LASTS = timedelta(
@@ -85,7 +86,7 @@ class Method:
         name = timed.step.fault
         assert name is not None
         how = {**timed.step.how, "lasts": LASTS, **self._chance(timed)}
-        made, began = plan(self._lab, name, timed.node, **how), self._now()
+        made, began = plan(self._lab.topology, name, timed.node, how), self._now()
         try:
             fault = inject(self._lab, name, timed.node, **how)
         except LabError as error:
@@ -101,7 +102,7 @@ class Method:
 
         seed = self._seed if timed.step.seed is None else timed.step.seed
         try:
-            plan(self._lab, timed.step.fault or "", timed.node, **timed.step.how, seed=seed)
+            plan(self._lab.topology, timed.step.fault or "", timed.node, {**timed.step.how, "seed": seed})
         except BadInput:
             return {}
         return {"seed": seed}
@@ -116,8 +117,10 @@ class Method:
             problem = f"it could not be healed: {error}"
         if not lasted and not problem:
             problem = "it had ended before it was to be healed"
-        state = getattr(one.fault, "state", None)  # of a fault on a link
-        matched, acted = (None, None) if state is None else (state.matched, state.acted)
+        states = one.fault.states.values()  # of a fault on links
+        matched, acted = (
+            (sum(state.matched for state in states), sum(state.acted for state in states)) if states else (None, None)
+        )
         window = _window(
             one.plan,
             one.began,
@@ -155,8 +158,8 @@ def _window(
         bites_from,
         ended,
         healed,
-        to=tuple(about["to"]),
-        parameters={**about["parameters"], "direction": about["direction"], "transport": about["transport"]},
+        to=tuple(about.get("to", ())),
+        parameters={**about["parameters"], **{key: about[key] for key in ("direction", "transport") if key in about}},
         asked=fault.asked if fault else "",
         got=fault.got if fault else "",
         before=fault.before.to_json() if fault and fault.before else None,

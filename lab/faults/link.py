@@ -44,6 +44,11 @@ class LinkKind(Kind):
     direction: Literal["in", "out", "both"] = "in"  # when none is asked for
 
     @property
+    def level(self) -> str:
+        """The packets of a link."""
+        return "link"
+
+    @property
     def options(self) -> Sequence[str]:
         """All of them."""
         return OPTIONS

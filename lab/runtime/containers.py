@@ -161,9 +161,28 @@ def revive(api: APIClient, lab: str, node: str) -> None:
         return
 
 
-def put_files(api: APIClient, container: str, files: Mapping[str, bytes]) -> None:
-    """Write files into the lab's volume through a container that may write to it; paths are relative to the volume."""
-    buffer, now = io.BytesIO(), time.time()
+def crash(api: APIClient, lab: str, node: str) -> bool:
+    """End a node's program at once (SIGKILL) and start it again; whether it ran."""
+    from docker.errors import NotFound
+
+    try:
+        if (found := containers(api, lab).get(node)) is None or not found.running:
+            return False
+        api.kill(found.id)
+        api.wait(found.id)
+        api.start(found.id)
+    except NotFound:
+        return False
+    return True
+
+
+def put_files(api: APIClient, container: str, files: Mapping[str, bytes], ahead: float = 0.0) -> None:
+    """Write files into the lab's volume through a container that may write to it; paths are relative to the volume.
+
+    `ahead`: seconds by which the clock of their reader is ahead. Some programs compare the time of a file with the
+    time by their own clock at which they last read it (BIND does).
+    """
+    buffer, now = io.BytesIO(), time.time() + ahead
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, content in files.items():
             entry = tarfile.TarInfo(path)
@@ -174,10 +193,11 @@ def put_files(api: APIClient, container: str, files: Mapping[str, bytes]) -> Non
     api.put_archive(container, FOLDER, buffer.getvalue())
 
 
-def clock_of(api: APIClient, container: str, besides: Collection[str]) -> int:
-    """How far the lab's clock is ahead, nanoseconds: the least offset in the volume, as skews only add to it.
+def clock_of(api: APIClient, container: str, besides: Collection[str], skews: Mapping[str, int]) -> int:
+    """How far the lab's clock is ahead, nanoseconds: the least offset in the volume, without the known skews.
 
-    `container` may be stopped, or not yet started; the nodes `besides` do not count.
+    Others, of nodes that were moved on their own, only add to it. `container` may be stopped, or not yet started; the
+    nodes `besides` do not count.
     """
     from docker.errors import NotFound
 
@@ -191,7 +211,8 @@ def clock_of(api: APIClient, container: str, besides: Collection[str]) -> int:
             for entry in archive
             if (content := archive.extractfile(entry)) is not None
         }
-    return min((offset for node, offset in offsets.items() if node not in besides), default=0)
+    found = (offset - skews.get(node, 0) for node, offset in offsets.items() if node not in besides)
+    return min(found, default=0)
 
 
 def _container(entry: dict[str, Any]) -> Container:
