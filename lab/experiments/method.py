@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LASTS = timedelta(
     hours=12
 )  # after that a fault heals itself, should this process hang; when it dies it does so at once
+_ZONE = "zone"  # the level of faults after which the truth is another
 
 
 @dataclass
@@ -44,8 +45,11 @@ class Active:
 class Method:
     """What is broken in a trial. As a context manager it heals everything at the end, whatever has happened."""
 
-    def __init__(self, lab: Lab, recorder: Recorder, now: Callable[[], float], seed: int) -> None:
-        self._lab, self._recorder, self._now, self._seed = lab, recorder, now, seed
+    def __init__(
+        self, lab: Lab, recorder: Recorder, now: Callable[[], float], edited: Callable[[float], None], seed: int
+    ) -> None:
+        """`edited` is told since when zones say something else, by a fault or its healing."""
+        self._lab, self._recorder, self._now, self._edited, self._seed = lab, recorder, now, edited, seed
         self._lock = threading.Lock()
         self.active: list[Active] = []
 
@@ -95,6 +99,8 @@ class Method:
             raise
         with self._lock:
             self.active.append(Active(timed, made, fault, began, self._now()))
+        if made.kind.level == _ZONE:
+            self._edited(began)
 
     def _chance(self, timed: Timed) -> dict[str, int]:
         """The seed, of a fault that leaves something to chance and takes one."""
@@ -113,6 +119,8 @@ class Method:
             lasted = one.fault.active
             one.fault.heal()
             healed = self._now()
+            if one.plan.kind.level == _ZONE:
+                self._edited(ended)
         except LabError as error:
             problem = f"it could not be healed: {error}"
         if not lasted and not problem:

@@ -71,7 +71,9 @@ class Conductor:
                     self._write_truths()
                     self._pace.start()
                     started = True
-                    with Method(self.lab, self.recorder, lambda: self._pace.now, self.seed) as method:
+                    with Method(
+                        self.lab, self.recorder, lambda: self._pace.now, self._write_truths, self.seed
+                    ) as method:
                         self._phases(method, seen)
             except KeyboardInterrupt:
                 self._mark(INTERRUPTED, "it was interrupted", started)
@@ -92,13 +94,13 @@ class Conductor:
             each(lambda handle: handle.restart(), self.lab.resolvers)
         self.lab.flush()
 
-    def _write_truths(self) -> None:
-        """What is right of each question that will be asked."""
+    def _write_truths(self, since: float = float("-inf")) -> None:
+        """What is right of each question that will be asked, from experiment time `since` on."""
         work = self.experiment.workload
         asked = dict.fromkeys(distinct(work))
         if work.names.unique is not None:
             asked = dict.fromkeys((one.name, one.type) for one in schedule(self.experiment, self.seed))
-        for truth in truths(self.lab.topology, asked):
+        for truth in truths(self.lab.topology, asked, since, self.lab.ledger.entries()):
             self.recorder.add(truth)
 
     # The phases

@@ -45,7 +45,7 @@ def example(name: str) -> Any:
         else:
             how[option.removeprefix("--")] = words.pop(0)
     made = plan(TEXTBOOK, name, node, how)
-    assert [found.name for found in made.nodes] == [node]
+    assert made.nodes == TEXTBOOK.select(node)
     return made
 
 

@@ -75,9 +75,10 @@ def _valid(case: Case, one: Lookup) -> list[Truth]:
     """What was true when the answer can have been fetched: from its TTL and the limit of staleness before, to now."""
     truths = case.history.truth(one.name, one.type)
     found = []
-    for place, truth in enumerate(truths):
+    for truth in truths:
         lives = max((record.ttl for record in truth.answer), default=truth.negative_ttl or 0)
-        until = truths[place + 1].since if place + 1 < len(truths) else float("inf")
+        # Several of the same moment are all true: those of servers that do not agree.
+        until = min((other.since for other in truths if other.since > truth.since), default=float("inf"))
         if truth.since <= one.ended and until >= one.intended - lives - case.stale:
             found.append(truth)
     return found
