@@ -86,7 +86,7 @@ def _workload(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
             type_number(type)
         except ValueError as error:
             yield Problem(("workload", "types", place), str(error))
-    patterns = [pattern for pattern in (work.names.unique, work.names.zipf and work.names.zipf.pattern) if pattern]
+    patterns = work.names.patterns
     for place, name in enumerate((*work.names.list, *patterns)):
         try:
             encode_name(f"{name.format(1) if name in patterns else name.removesuffix('.')}.")

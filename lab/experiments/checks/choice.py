@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lab.experiments import statistics
 from lab.experiments.checks.measure import ANY, LOOKUP_OPTIONS, MESSAGE_OPTIONS, Case, Measure, Options, phase_of
 from lab.experiments.journal import Estimate
+from lab.experiments.statistics import Unmeasured
 
 
 def _server_share(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
@@ -25,7 +26,29 @@ def _first(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
     return statistics.share(sum(data == arguments[0] for data in firsts), len(firsts), case.confidence)
 
 
+def _reached(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+    bites = [fault.bites_from for fault in case.history.faults if fault.bites_from is not None]
+    if not bites:
+        raise Unmeasured("nothing was changed")
+    since = max(bites)
+    after = [one for one in case.lookups(options=options) if one.intended >= since and one.succeeded]
+    old = [one.intended for one in after if all(record.data != arguments[0] for record in one.answer)]
+    last = max(old, default=since)
+    new = [one.intended for one in after if one.intended > last]
+    if not new:
+        return Estimate.exact(float("inf"), "s", len(after))
+    first = min(new)
+    return Estimate(first - since, last - since, first - since, len(after), "s")
+
+
 MEASURES = (
+    Measure(
+        "reached",
+        "seconds from the last change until every answer has this data, as in reached('192.0.2.99')",
+        ("data",),
+        _reached,
+        LOOKUP_OPTIONS,
+    ),
     Measure(
         "server_share",
         "share of a server among the queries to it and to those that serve a zone with it",
