@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from lab.experiments import statistics
@@ -17,12 +18,26 @@ def _server_share(case: Case, arguments: Sequence[str], options: Options) -> Est
     return statistics.share(sum(message.server == arguments[0] for message in asked), len(asked), case.confidence)
 
 
-def _first(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
-    firsts = [
+def _firsts(case: Case, phase: str, options: Options) -> list[str | None]:
+    return [
         next((record.data for record in one.answer if record.type == one.type), None)
-        for one in case.lookups(phase_of(arguments, 1), options)
+        for one in case.lookups(phase, options)
         if one.succeeded
     ]
+
+
+def _spread(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+    phase = phase_of(arguments, 0)
+    counts = Counter(_firsts(case, phase, options))
+    given = {record.data for one in case.lookups(phase, options) for record in one.answer if record.type == one.type}
+    if not given:
+        raise Unmeasured(f"there is no answer with data in {phase}")
+    shares = [counts[data] / counts.total() for data in given]
+    return Estimate.exact(max(shares) - min(shares), "", counts.total())
+
+
+def _first(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+    firsts = _firsts(case, phase_of(arguments, 1), options)
     return statistics.share(sum(data == arguments[0] for data in firsts), len(firsts), case.confidence)
 
 
@@ -42,6 +57,13 @@ def _reached(case: Case, arguments: Sequence[str], options: Options) -> Estimate
 
 
 MEASURES = (
+    Measure(
+        "spread",
+        "share of the data that came first most often, less that of the one that did so least",
+        ("phase",),
+        _spread,
+        LOOKUP_OPTIONS,
+    ),
     Measure(
         "reached",
         "seconds from the last change until every answer has this data, as in reached('192.0.2.99')",
