@@ -146,6 +146,11 @@ class Method:
         self._recorder.add(window)
 
 
+def told(made: Plan) -> str:
+    """What a fault does, in words, without how long it may last at the most: that is for the experiment to say."""
+    return f"{made.does()}."
+
+
 def _window(
     made: Plan,
     began: float,
@@ -161,7 +166,7 @@ def _window(
     return FaultWindow(
         about["fault"],
         about["node"],
-        about["words"],
+        told(made),
         began,
         bites_from,
         ended,

@@ -82,10 +82,10 @@ def test_without_a_steady_state_nothing_is_broken(lab: Lab, tmp_path: Path) -> N
 
 
 def test_a_fault_without_effect_is_inconclusive(lab: Lab, tmp_path: Path) -> None:
-    # Behind a blackhole there is no latency to be measured.
+    # Who is frozen already is not stopped.
     method = [
-        {"fault": "blackhole", "node": "gtld-1", "start": "fault"},
-        {"fault": "latency", "node": "gtld-1", "delay": "50ms", "start": "fault + 300ms"},
+        {"fault": "pause", "node": "gtld-1", "start": "fault"},
+        {"fault": "stop", "node": "gtld-1", "start": "fault + 300ms"},
     ]
     found = run(lab, tmp_path, method=method)
     assert found.outcome == "inconclusive"

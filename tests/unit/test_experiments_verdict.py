@@ -93,6 +93,7 @@ def fewer_faults() -> History:
         (lambda: marked(PROBLEM, "after healing gtld-1 is stopped"), "after healing"),
         (lambda: windows(lambda one: replace(one, bites_from=None, problem="no")), "had no effect: no"),
         (lambda: windows(lambda one: replace(one, lasted=False, problem="it ended")), "had no effect: it ended"),
+        (lambda: windows(lambda one: replace(one, bites_from=30.1, ended=31.1)), "bit only between phases"),
         (lambda: without(fake_history(), "recovery"), "did not come to its end"),
         (fewer_faults, "1 of 2 faults were injected"),
     ],
