@@ -12,9 +12,9 @@ from lab.experiments import load
 from lab.faults.active import active
 
 QUICKEST: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("load-distribution", {"asked": "enterprise-1"}),
     ("ttl-hit-rate", {"resolver": "resolver-1", "lambda_T": 1}),
     ("root-instances", {}),
+    ("resolver-outage", {"how": "reject"}),
 )
 
 

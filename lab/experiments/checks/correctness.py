@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lab.experiments.checks.attribution import fetched
-from lab.experiments.checks.measure import LOOKUP_OPTIONS, Case, Measure, Options, phase_of
+from lab.experiments.checks.measure import LOOKUP_OPTIONS, TIERS, Case, Measure, Options, phase_of
 from lab.experiments.history import RR, SUCCESS, Lookup, Truth
 from lab.experiments.journal import Estimate
 
@@ -136,6 +136,8 @@ def _contradiction(one: Lookup, truth: Truth) -> str:
 def _aged(case: Case, one: Lookup, truth: Truth, fetches: Fetches) -> Judged:
     """Fresh, cached or stale, of an answer that says what the zones say; wrong, when its age cannot be."""
     whole = _whole(truth)
+    if case.role(one.server) in TIERS:
+        return Judged(one, "fresh")  # who is asked is the authority, and has no cache
     if not case.history.watched:
         untouched = all(record.ttl == whole[_key(record)] for record in one.answer)
         return Judged(one, "fresh" if untouched else "cached")
@@ -156,13 +158,15 @@ def _cached(case: Case, one: Lookup, record: RR, whole: int, fetches: Fetches) -
     cap = case.nodes[one.server].max_ttl if one.server in case.nodes else None
     kept = whole if cap is None else min(whole, cap)
     age = kept - record.ttl
-    if age < 0 or fetched(times, one.ended - age, _TICK):
+    # When it was given is not known better than this: on a busy machine an answer waits for its reader.
+    sent = one.intended if one.sent is None else one.sent
+    if age < 0 or fetched(times, sent - age - _TICK, one.ended - age + _TICK):
         return "cached", ""
     what = f"{record.owner} {record.type}"
     last = max((time for time in times if time <= one.ended), default=None)
     if last is None:
         return "wrong", f"{what} came from the cache, and no server of its zone had been asked"
-    expired = one.ended - last - kept
+    expired = sent - last - kept
     if expired <= _TICK:
         return "wrong", f"TTL {record.ttl} of {what}: no server of its zone had answered {age} s before"
     if expired <= case.stale:
