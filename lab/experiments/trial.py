@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import LabError
+from lab.errors import LabError, NoEffect
 from lab.experiments import watching
-from lab.experiments.asking import schedule
 from lab.experiments.checks import Case
 from lab.experiments.history import SUCCESS, History, Mark, Phase
 from lab.experiments.journal import NodeRecord
@@ -68,21 +67,23 @@ class Conductor:
                 with self._pace:
                     if self.experiment.cache == "warm":
                         self._pace.warm()
-                    self._write_truths()
+                    self._write_truths(distinct(self.experiment.workload))
                     self._pace.start()
                     started = True
-                    with Method(
-                        self.lab, self.recorder, lambda: self._pace.now, self._write_truths, self.seed
-                    ) as method:
+                    with Method(self.lab, self.recorder, lambda: self._pace.now, self._edited, self.seed) as method:
                         self._phases(method, seen)
             except KeyboardInterrupt:
                 self._mark(INTERRUPTED, "it was interrupted", started)
                 raise
+            except NoEffect:
+                raise  # the record of the fault says so
             except LabError as error:
                 self._mark(PROBLEM, str(error), started)
                 raise
             finally:
                 with uninterrupted():
+                    if self.experiment.workload.names.unique is not None:  # not known before they are asked
+                        self._write_truths((one.name, one.type) for one in self.recorder.so_far())
                     self._check_health(started)
                     self._write_messages(seen, started)
 
@@ -94,14 +95,14 @@ class Conductor:
             each(lambda handle: handle.restart(), self.lab.resolvers)
         self.lab.flush()
 
-    def _write_truths(self, since: float = float("-inf")) -> None:
-        """What is right of each question that will be asked, from experiment time `since` on."""
-        work = self.experiment.workload
-        asked = dict.fromkeys(distinct(work))
-        if work.names.unique is not None:
-            asked = dict.fromkeys((one.name, one.type) for one in schedule(self.experiment, self.seed))
-        for truth in truths(self.lab.topology, asked, since, self.lab.ledger.entries()):
+    def _write_truths(self, questions: Iterable[tuple[str, str]], since: float = float("-inf")) -> None:
+        """What is right of each question, from experiment time `since` on."""
+        for truth in truths(self.lab.topology, questions, since, self.lab.ledger.entries()):
             self.recorder.add(truth)
+
+    def _edited(self, since: float) -> None:
+        """Zones say something else from `since` on."""
+        self._write_truths(distinct(self.experiment.workload), since)
 
     # The phases
 

@@ -74,6 +74,11 @@ def test_a_wrong_answer_is_found(change: Callable[[Lookup], Lookup], told: str) 
     assert told in correctness.told(found)
 
 
+def test_an_answer_may_be_under_way_for_as_long_as_the_client_waited() -> None:
+    history = spoilt(lambda one: replace(one, latency=4.0), lambda one: 15 < one.intended < 16)
+    assert measured(history, "wrong").value == 0, "the TTL was written when the question came, and read seconds later"
+
+
 def test_no_answer_is_a_failure_and_no_lie() -> None:
     history = spoilt(lambda one: replace(one, status="SERVFAIL", answer=()))
     assert measured(history, "wrong").value == 0

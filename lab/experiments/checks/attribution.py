@@ -111,7 +111,7 @@ def _shared(lookups: Sequence[Lookup], found: Attribution) -> Iterable[int]:
             yield one.n
 
 
-def fetched(times: Sequence[float], start: float, end: float) -> bool:
+def fetched(times: Sequence[float], first: float, last: float) -> bool:
     """Whether one of `times`, in order, lies between two moments."""
-    place = bisect_left(times, start)
-    return place < len(times) and times[place] <= end
+    place = bisect_left(times, first)
+    return place < len(times) and times[place] <= last

@@ -158,15 +158,15 @@ def _cached(case: Case, one: Lookup, record: RR, whole: int, fetches: Fetches) -
     cap = case.nodes[one.server].max_ttl if one.server in case.nodes else None
     kept = whole if cap is None else min(whole, cap)
     age = kept - record.ttl
-    # When it was given is not known better than this: on a busy machine an answer waits for its reader.
-    sent = one.intended if one.sent is None else one.sent
-    if age < 0 or fetched(times, sent - age - _TICK, one.ended - age + _TICK):
+    asked = one.intended if one.sent is None else one.sent
+    # The resolver wrote the TTL at some moment between the question and the end; a busy machine sees that late.
+    if age < 0 or fetched(times, asked - age - _TICK, one.ended - age + _TICK):
         return "cached", ""
     what = f"{record.owner} {record.type}"
     last = max((time for time in times if time <= one.ended), default=None)
     if last is None:
         return "wrong", f"{what} came from the cache, and no server of its zone had been asked"
-    expired = sent - last - kept
+    expired = asked - last - kept
     if expired <= _TICK:
         return "wrong", f"TTL {record.ttl} of {what}: no server of its zone had answered {age} s before"
     if expired <= case.stale:
