@@ -30,7 +30,7 @@ _NANOSECONDS = 10**9
 _BEFORE = 20e-6  # seconds from the jump to the packet, at least
 _BUSY = 0.5  # seconds, real, that the prober is to be busy with what it is given at once
 _MOST = 512  # arrivals
-_PATIENCE = 0.05  # seconds for a server to say that it has looked again; one that does not is not waited for
+_PATIENCE = 1.0  # seconds for a server to say that it has looked again; one that cannot is not waited for any longer
 
 
 class VirtualTime(Pace):
