@@ -62,9 +62,14 @@ def test_the_last_entry_that_names_two_nodes_counts() -> None:
 
 
 def test_each_way_by_itself() -> None:
-    both = "{between: [near, root], rtt: 50ms}"
+    both = "{between: [near, [root, tld-1]], rtt: 50ms}"
     there, back = "{from: near, to: root, latency: 10ms}", "{from: root, to: near, latency: 70ms, rate: 1mbit}"
-    assert shown(lab(both, there, back)) == {"near>root": "10ms one way", "root>near": "70ms one way, 1mbit/s"}
+    assert shown(lab(both, there, back)) == {
+        "near>root": "10ms one way",
+        "root>near": "70ms one way, 1mbit/s",
+        "near-tld-1": "50ms",
+    }
+    assert shown(lab(both, there)) == {"near>root": "10ms one way", "near-tld-1": "50ms"}, "the other way is free"
     assert least_delay(lab(there, back), "root", "near") == pytest.approx(0.08)
 
 
