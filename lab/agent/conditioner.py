@@ -27,6 +27,7 @@ from .copies import Copier
 from .damage import damaged
 from .effects import Effect, Fate, effect
 from .firewall import BLANK, QUEUE, REJECTED, Firewall
+from .kernel import nfqueue_refused
 from .loop import READ, Loop, Timer
 from .nfqueue import IN, OUT, Packet, Queue
 from .owner import Owner
@@ -166,9 +167,7 @@ class Conditioner:
         try:
             self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules)
         except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
-            self._refusal = (
-                f"NFQUEUE does not work in this kernel ({error.strerror}); `modprobe nfnetlink_queue` may help"
-            )
+            self._refusal = nfqueue_refused(error)
         self._firewall = Firewall(self._loop)
         self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._links.bind((0, _RTMGRP_LINK))
