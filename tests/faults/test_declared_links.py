@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,13 +70,13 @@ def latency(lab: Lab, name: str, at: str) -> float:
 
 
 def direct(lab: Lab, asker: str, at: str, **how: Any) -> float:
-    """Median time of queries from one node to another, seconds."""
+    """Time of the fastest of some queries from one node to another, seconds: a busy machine adds, nothing takes away."""
     from lab.faults.measuring import Pair, observe
 
     ends = Pair(lab.topology.nodes[asker], lab.topology.nodes[at])
     seen = observe(lab, [ends], 9, how.get("transport", "udp"), 3.0)
-    assert seen.median is not None, str(seen)
-    return seen.median
+    assert seen.least is not None, str(seen)
+    return seen.least
 
 
 def declared(lab: Lab, node: str) -> list[Any]:
@@ -93,7 +92,7 @@ def declared(lab: Lab, node: str) -> list[Any]:
 
 @pytest.mark.parametrize("resolver", ["unbound", "bind"])
 def test_latencies_are_the_sums_of_round_trips(matrix: Lab, resolver: str) -> None:
-    """The median of five against the sum; `python -m tests.bench links` prints how near it is on an idle machine."""
+    """The fastest of five against the sum; `python -m tests.bench links` prints how near it is on an idle machine."""
     sums = {
         "cold": CLIENT + ROOT + TLD + AUTHORITY,
         "TLD known": CLIENT + TLD + AUTHORITY,
@@ -108,11 +107,11 @@ def test_latencies_are_the_sums_of_round_trips(matrix: Lab, resolver: str) -> No
             sums, ("www.example.com", "www.other.com", "ftp.example.com", "www.example.com"), strict=True
         ):
             taken[kind].append(latency(matrix, name, resolver))
-    medians = {kind: statistics.median(values) for kind, values in taken.items()}
+    fastest = {kind: min(values) for kind, values in taken.items()}
     for kind, expected in sums.items():
-        print(f"{resolver} {kind}: {medians[kind] * 1000:.1f} ms, sum {expected * 1000:.0f} ms")
-        assert expected <= medians[kind] < expected + WIDE
-    assert medians["cold"] - medians["zone known"] >= 0.8 * (ROOT + TLD) - 0.01
+        print(f"{resolver} {kind}: {fastest[kind] * 1000:.1f} ms, sum {expected * 1000:.0f} ms")
+        assert expected <= fastest[kind] < expected + WIDE
+    assert fastest["cold"] - fastest["zone known"] >= 0.8 * (ROOT + TLD) - 0.01
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
