@@ -63,7 +63,8 @@ class Active:
             self.acted += self.effect.apply(fate, size, now)
 
     def restart(self) -> None:
-        """Put the counters to 0, and chance back to the seed."""
+        """Put the counters to 0, chance back to the seed, and the deadline as far off as at first."""
+        self.ends = time.monotonic() + self.rule.lasts
         self.effect = effect(self.rule.effect, self.rule.seed)
         self.seen = self.matched = self.acted = 0
 
@@ -297,6 +298,9 @@ class Conditioner:
         if active is None:
             raise ProtocolError(f"there is no rule {request.get('rule')}")
         active.restart()
+        if active.deadline is not None and active.owner is not None:
+            self._loop.cancel(active.deadline)
+            active.deadline = self._loop.at(active.ends, partial(self._expire, active, active.owner))
         owner.tell({"id": request.get("id"), "restarted": active.rule.id})
 
     def _declare(self, owner: Owner, request: dict[str, Any]) -> None:

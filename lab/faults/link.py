@@ -17,7 +17,7 @@ from lab.faults.kind import Kind, Verdict
 from lab.faults.measuring import Evidence, Observation, Pair, checksum_errors, observe, pair, pairs
 from lab.faults.plan import DIRECTIONS, OPTIONS, TRANSPORTS, Options, Plan
 from lab.faults.several import together
-from lab.faults.values import Values
+from lab.faults.values import Values, show_time
 from lab.topology import links
 
 if TYPE_CHECKING:
@@ -171,7 +171,9 @@ class LinkFault(Fault):
         errors = checksum_errors(self._lab, receivers) - errors
         state = self._lab.links.state(node, self._rule.id)
         if state is None:
-            raise NoEffect(f"{kind.name} at {node} ended while it was measured: {node} has stopped")
+            over = not self._lab.links.lives(node, self._rule.id)
+            why = f"its {show_time(self._rule.lasts)} were over" if over else f"{node} has stopped"
+            raise NoEffect(f"{kind.name} at {node} ended while it was measured: {why}")
         crossings = len(made.directions) * (2 if transport == "tcp" else 1)
         self.verdict = kind.judge(made.values, Evidence(self.before, self.after, state, crossings, declared, errors))
         if not self.verdict.bites:
@@ -180,7 +182,7 @@ class LinkFault(Fault):
                 f"{kind.name} at {node} has no effect: asked for {self.asked}, got {self.got} ({asked}; "
                 f"before: {self.before}); is another fault in the way? `dnslab faults` lists them"
             )
-        # What follows is to depend on the seed alone, and not on how many packets the probes took.
+        # What follows is to depend on the seed alone, not on how many packets the probes took; and its time begins now.
         self._lab.links.restart(node, self._rule.id)
 
     def _ends(self) -> list[Pair]:

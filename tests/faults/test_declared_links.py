@@ -70,7 +70,7 @@ def latency(lab: Lab, name: str, at: str) -> float:
 
 
 def direct(lab: Lab, asker: str, at: str, **how: Any) -> float:
-    """Time of the fastest of some queries from one node to another, seconds: a busy machine adds, nothing takes away."""
+    """Seconds that the fastest of some queries took: a busy machine adds to a delay, nothing takes away."""
     from lab.faults.measuring import Pair, observe
 
     ends = Pair(lab.topology.nodes[asker], lab.topology.nodes[at])
