@@ -82,11 +82,15 @@ class LinkPlan(Plan):
 
     def does(self) -> str:
         """What would happen to which packets."""
-        who = " or ".join(peer.name for peer in self.options.to) or "anybody"
+        return self.does_at(self.node.name)
+
+    def does_at(self, who: str) -> str:
+        """What would happen to which packets, with other words for the node."""
+        peers = " or ".join(peer.name for peer in self.options.to) or "anybody"
         ways = {
-            "in": f"that arrives at {self.node.name} from {who}",
-            "out": f"that {self.node.name} sends to {who}",
-            "both": f"between {self.node.name} and {who}, either way,",
+            "in": f"that arrives at {who} from {peers}",
+            "out": f"that {who} sends to {peers}",
+            "both": f"between {who} and {peers}, either way,",
         }
         protocol = "UDP and TCP" if self.options.transport == "both" else self.options.transport.upper()
         return f"Every {protocol} packet {ways[self.direction]} {self.kind.words(self.values)}"

@@ -146,7 +146,7 @@ def test_a_partition_leaves_those_on_both_sides_alone() -> None:
     made = plan(TEXTBOOK, "partition", "tld", {"to": ["resolver-1,gtld-1", "org-1"]})
     assert [node.name for node in made.nodes] == ["gtld-2", "cctld-1"]
     assert [node.name for node in made.options.to] == ["resolver-1"]
-    assert "between gtld-2 and resolver-1, either way, is lost" in made.describe()
+    assert "between any of gtld-2, cctld-1 and resolver-1, either way, is lost" in made.describe()
 
 
 def test_where_large_packets_are_lost_is_where_answers_go() -> None:
