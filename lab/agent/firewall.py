@@ -2,18 +2,23 @@
 
 Never a table flushed, never another's rule touched: Docker has rules of its own in every namespace. The chains are
 written anew, atomically, by one ``iptables-restore --noflush`` for IPv4 and one for IPv6.
+
+More packets are led here at once, fewer only after a moment: to take a rule out costs the kernel tens of milliseconds,
+the next fault may want the same packets, and one that meets no rule of the conditioner goes on as it came.
 """
 
 import contextlib
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
 from .conditions import Rule
-from .loop import READ, Loop
+from .loop import READ, Loop, Timer
 
 QUEUE: Final = 53
 """Number of the NFQUEUE; the namespace is the node's, and no server program uses one."""
@@ -29,6 +34,8 @@ _REJECT: Final = "dnslab-reject"
 _UNREACHABLE: Final = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
 # With bypass packets pass when nobody listens: if the conditioner is killed the link is as before, not dead.
 _TO_QUEUE: Final = f"-j NFQUEUE --queue-num {QUEUE} --queue-bypass"
+_MOMENT: Final = 0.2  # seconds that packets are still led here for which there is no rule any more
+_Packets = frozenset[tuple[str, str, str]]  # direction, peer or "" for anybody, transport
 
 
 def rules_text(rules: Iterable[Rule], version: int, *, there: bool) -> str:
@@ -64,18 +71,22 @@ def _rejecting() -> list[str]:
 
 
 def _chain(rules: list[Rule], direction: str, version: int) -> list[str]:
-    selected = {
-        (peer, transport)
-        for rule in rules
-        if direction in rule.directions
-        for transport in rule.transports
-        for peer in rule.peers or ("",)
-        if not peer or ip_address(peer).version == version
-    }
     return [
         f"-A {_CHAINS[direction]} {f'{_PEER[direction]} {peer} ' if peer else ''}-p {transport} {_TO_QUEUE}"
-        for peer, transport in sorted(selected)
+        for way, peer, transport in sorted(_packets(rules))
+        if way == direction and (not peer or ip_address(peer).version == version)
     ]
+
+
+def _packets(rules: Iterable[Rule]) -> _Packets:
+    """Return which packets rules are about."""
+    return frozenset(
+        (direction, peer, transport)
+        for rule in rules
+        for direction in rule.directions
+        for transport in rule.transports
+        for peer in rule.peers or ("",)
+    )
 
 
 def _table(table: str, chains: Iterable[str], lines: Iterable[str]) -> str:
@@ -98,7 +109,8 @@ class FirewallError(Exception):
 class Firewall:
     """Keeps the rules in force that were last asked for; never waits for iptables, which takes some milliseconds.
 
-    Changes asked for while one is under way are made together, after it.
+    Changes asked for while one is under way are made together, after it. Nothing is done at once when all packets are
+    led here already.
     """
 
     def __init__(self, loop: Loop) -> None:
@@ -109,12 +121,25 @@ class Firewall:
         self._served: list[Callable[[str], None]] = []
         self._running: dict[subprocess.Popen[bytes], tuple[int, bool]] = {}  # IP version; what was there before
         self._complaint = ""
+        self._led: _Packets = frozenset()  # what is led here now
+        self._narrowing: Timer | None = None
 
     def ask(self, rules: Iterable[Rule], done: Callable[[str], None]) -> None:
         """Have these rules in force and call back with what iptables complained of, with nothing if it did not."""
         self._wanted = list(rules)
+        if not self._running and _packets(self._wanted) <= self._led:
+            if self._narrowing is None:
+                self._narrowing = self._loop.at(time.monotonic() + _MOMENT, self._narrow)
+            done("")
+            return
         self._waiting.append(done)
         if not self._running:
+            self._start()
+
+    def _narrow(self) -> None:
+        self._narrowing = None
+        if not self._running and _packets(self._wanted) != self._led:
+            self._waiting.append(_log)
             self._start()
 
     def clear(self) -> None:
@@ -128,9 +153,11 @@ class Firewall:
             if process.wait():
                 raise FirewallError(said.decode(errors="replace").strip())
         self._there = dict.fromkeys(self._there, False)
+        self._led = frozenset()
 
     def _start(self) -> None:
         self._served, self._waiting, self._complaint = self._waiting, [], ""
+        self._asked = _packets(self._wanted)
         for version, there in self._there.items():
             text = rules_text(self._wanted, version, there=there)
             self._there[version] = bool(self._wanted)
@@ -158,11 +185,19 @@ class Firewall:
             self._finish()
 
     def _finish(self) -> None:
+        # Of what was refused nothing is known: whatever is asked for next is written anew.
+        self._led = frozenset() if self._complaint else self._asked
         served, self._served = self._served, []
         for done in served:
             done(self._complaint.strip())
         if self._waiting and not self._running:
             self._start()
+
+
+def _log(complaint: str) -> None:
+    """Nobody waits for what is put right behind the scenes; the helper's log is read when it does not come up."""
+    if complaint:
+        print(f"iptables: {complaint}", file=sys.stderr, flush=True)  # noqa: T201 - its log
 
 
 _COMMANDS: Final = {4: "iptables", 6: "ip6tables"}

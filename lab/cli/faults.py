@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def fault(
     name: Annotated[str, typer.Argument(metavar="NAME|list|show", help="Which fault; `list` tells them all.")],
-    target: Annotated[str | None, typer.Argument(metavar="NODE", help="Where: a node, several, a role, a zone.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="NODE", help="Where: a node, several, a role, a zone.")
+    ] = None,
     to: Annotated[
         list[str] | None, typer.Option(metavar="NODE", help="Only the link to this node; repeatable.")
     ] = None,
@@ -201,6 +203,8 @@ def _about(kind: Kind) -> dict[str, Any]:
 def _default(value: object) -> str:
     if value is ...:
         return "required"
+    if isinstance(value, bool):
+        return f"default {'yes' if value else 'no'}"
     return "" if value is None else f"default {value}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
@@ -13,6 +13,7 @@ from lab.faults.plan import Plan
 from lab.runtime.parallel import each
 
 if TYPE_CHECKING:
+    from lab.agent.conditions import State
     from lab.runtime.lab import RunningLab
 
 
@@ -31,7 +32,9 @@ class SeveralPlan(Plan):
 
     def does(self) -> str:
         """What would be done, in words."""
-        return "; ".join(part.does() for part in self.parts)
+        any_of = f"any of {', '.join(node.name for node in self.nodes)}"
+        alike = {part.does_at(any_of) for part in self.parts}
+        return alike.pop() if len(alike) == 1 else "; ".join(part.does() for part in self.parts)
 
     def details(self) -> dict[str, Any]:
         """The options of each of them."""
@@ -53,6 +56,11 @@ class SeveralFault(Fault):
     def active(self) -> bool:
         """Whether it is active anywhere."""
         return any(part.active for part in self.parts)
+
+    @property
+    def states(self) -> Mapping[str, State]:
+        """The counters of all its rules on links, by node."""
+        return {node: state for part in self.parts for node, state in part.states.items()}
 
     def begin(self) -> None:
         """Inject and measure at all nodes at once."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, to be reached from the machine
 _PORTS_TO_TRY = 200
 _LAST_PORT = 65535
+_CONFLICT = 409
 CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
@@ -128,8 +129,8 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
-    """Remove containers, running or not; one that is gone already is fine."""
-    from docker.errors import NotFound
+    """Remove containers, running or not; one that is gone already is fine, and one that is about to go."""
+    from docker.errors import APIError, NotFound
 
     from lab.runtime.parallel import each
 
@@ -138,6 +139,10 @@ def remove(api: APIClient, ids: Iterable[str]) -> None:
             api.remove_container(container, force=True, v=True)
         except NotFound:
             return
+        except APIError as error:
+            # A helper ends by itself when its node has gone, and Docker removes it then.
+            if error.status_code != _CONFLICT or "in progress" not in str(error.explanation):
+                raise
 
     each(remove_one, ids)
 
