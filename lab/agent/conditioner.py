@@ -23,11 +23,15 @@ from typing import Any, Final
 
 from .conditions import Rule, State
 from .copies import Copier
+from .datagrams import leads_to_proxy, through
 from .effects import Effect, Fate, effect
 from .firewall import BLANK, QUEUE, REJECTED, Firewall
 from .loop import READ, Loop, Timer
+from .messages import MessageRule, Messages
 from .nfqueue import IN, OUT, Packet, Queue
 from .protocol import ProtocolError, decode_line, encode_line
+from .proxy import Proxy
+from .redirect import REDIRECTED
 from .stream import LineReader
 
 SOCKET: Final = "/run/conditioner"
@@ -45,7 +49,8 @@ class Active:
     def __init__(self, rule: Rule, owner: "Owner") -> None:
         self.rule = rule
         self.owner = owner
-        self.effect: Effect = effect(rule.effect, rule.seed)
+        self.messages = MessageRule(rule) if rule.match else None
+        self.effect: Effect | None = None if rule.match else effect(rule.effect, rule.seed)
         self.ends = time.monotonic() + rule.lasts
         self.deadline: Timer | None = None
         self.seen = self.matched = self.acted = 0
@@ -55,6 +60,8 @@ class Active:
 
     def apply(self, fate: Fate, hook: int, protocol: int, peer: bytes, size: int, now: float) -> None:
         """Add to the fate of a packet, if it is one of the rule's."""
+        if self.effect is None:
+            return
         self.seen += 1
         if hook in self._hooks and protocol in self._protocols and (not self._peers or peer in self._peers):
             self.matched += 1
@@ -62,13 +69,18 @@ class Active:
 
     def restart(self) -> None:
         """Put the counters to 0, and chance back to the seed."""
+        if self.messages is not None:
+            self.messages.restart()
+            return
         self.effect = effect(self.rule.effect, self.rule.seed)
         self.seen = self.matched = self.acted = 0
 
     @property
     def state(self) -> State:
         """The rule with its counters."""
-        return State(self.rule, self.seen, self.matched, self.acted, max(0.0, self.ends - time.monotonic()))
+        counted = self if self.messages is None else self.messages
+        left = max(0.0, self.ends - time.monotonic())
+        return State(self.rule, counted.seen, counted.matched, counted.acted, left)
 
 
 class Owner:
@@ -104,10 +116,11 @@ class Owner:
 class Traffic:
     """Takes packets from the queue and gives each its verdict when its time has come."""
 
-    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active]) -> None:
+    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active], messages: Messages) -> None:
         self._loop = loop
         self._queue = queue
         self._rules = rules
+        self._messages = messages
         self._copier = Copier(BLANK)
         self._held: list[tuple[float, int, bytes]] = []  # when, order of arrival, verdict
         self._order = 0
@@ -122,10 +135,14 @@ class Traffic:
                 copy = self._copier.content(packet)
                 at_once.append(self._queue.accept_changed(packet.id, copy) if copy else self._queue.drop(packet.id))
                 continue
+            if self._messages and leads_to_proxy(packet, self._messages):
+                at_once.append(self._queue.accept_marked(packet.id, REDIRECTED))
+                continue
             fate = self._fate(packet, now)
-            verdict = self._verdict(packet, fate)
+            sent = through(packet, self._messages, fate) if self._messages else packet
+            verdict = self._verdict(sent, fate, altered=sent is not packet)
             for _ in range(fate.copies if not (fate.lost or fate.rejected) else 0):
-                self._loop.at(now + fate.delay, partial(self._copier.copy, packet))
+                self._loop.at(now + fate.delay, partial(self._copier.copy, sent))
             if fate.delay <= 0 or fate.lost:
                 at_once.append(verdict)
             else:
@@ -149,11 +166,13 @@ class Traffic:
             rule.apply(fate, packet.hook, protocol, peer, size, now)
         return fate
 
-    def _verdict(self, packet: Packet, fate: Fate) -> bytes:
+    def _verdict(self, packet: Packet, fate: Fate, *, altered: bool) -> bytes:
         if fate.lost:
             return self._queue.drop(packet.id)
         if fate.rejected:
             return self._queue.accept_marked(packet.id, REJECTED)
+        if altered:
+            return self._queue.accept_changed(packet.id, packet.content)
         return self._queue.accept(packet.id)
 
     def _set_alarm(self) -> None:
@@ -187,10 +206,12 @@ class Conditioner:
         self._rules: dict[str, Active] = {}
         self._owners: set[Owner] = set()
         self._running = True
+        self._messages = Messages()
+        self._proxy = Proxy(self._loop, self._messages)
         self._traffic: Traffic | None = None
         self._refusal = ""
         try:
-            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules)
+            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules, self._messages)
         except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
             self._refusal = (
                 f"NFQUEUE does not work in this kernel ({error.strerror}); `modprobe nfnetlink_queue` may help"
@@ -232,6 +253,7 @@ class Conditioner:
             try:
                 self._firewall.clear()
             finally:
+                self._proxy.close()
                 if self._traffic is not None:
                     self._traffic.close()
 
@@ -266,7 +288,11 @@ class Conditioner:
             self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
             self._apply(lambda _complaint: None)
             if not self._owners:
-                self._alone = self._loop.at(time.monotonic() + _LINGER, self.end)
+                self._linger()
+
+    def _linger(self) -> None:
+        """End in a while, unless an owner comes; connections that go by the proxy are not cut off."""
+        self._alone = self._loop.at(time.monotonic() + _LINGER, self._linger if self._proxy.busy else self.end)
 
     def _handle(self, owner: Owner, line: bytes) -> None:
         request: dict[str, Any] = {}
@@ -343,7 +369,21 @@ class Conditioner:
         return dropped
 
     def _apply(self, done: Callable[[str], None]) -> None:
-        self._firewall.ask([active.rule for active in self._rules.values()], done)
+        def applied(complaint: str) -> None:
+            if not self._streams_wanted():
+                self._proxy.listen(False)  # only now: until its rules are out, connections are still led to it
+            done(complaint)
+
+        self._messages.settle(self._rules.values())
+        try:
+            self._proxy.listen(self._streams_wanted() or self._proxy.listens)
+        except OSError as error:
+            applied(f"the proxy for TCP cannot listen: {error.strerror}")
+        else:
+            self._firewall.ask([active.rule for active in self._rules.values()], applied)
+
+    def _streams_wanted(self) -> bool:
+        return any(active.rule.match and "tcp" in active.rule.transports for active in self._rules.values())
 
 
 def _discard(wakeups: socket.socket) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from .conditions import Rule
 from .loop import READ, Loop
+from .redirect import redirect_text, redirects
 
 QUEUE: Final = 53
 """Number of the NFQUEUE; the namespace is the node's, and no server program uses one."""
@@ -29,6 +30,7 @@ _REJECT: Final = "dnslab-reject"
 _UNREACHABLE: Final = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
 # With bypass packets pass when nobody listens: if the conditioner is killed the link is as before, not dead.
 _TO_QUEUE: Final = f"-j NFQUEUE --queue-num {QUEUE} --queue-bypass"
+_TO_PROXY: Final = "-p tcp -m conntrack --ctstate DNAT --ctdir ORIGINAL"
 
 
 def rules_text(rules: Iterable[Rule], version: int, *, there: bool) -> str:
@@ -65,17 +67,32 @@ def _rejecting() -> list[str]:
 
 def _chain(rules: list[Rule], direction: str, version: int) -> list[str]:
     selected = {
-        (peer, transport)
+        (peer, packets)
         for rule in rules
         if direction in rule.directions
-        for transport in rule.transports
+        for packets in _packets(rule)
         for peer in rule.peers or ("",)
         if not peer or ip_address(peer).version == version
     }
-    return [
-        f"-A {_CHAINS[direction]} {f'{_PEER[direction]} {peer} ' if peer else ''}-p {transport} {_TO_QUEUE}"
-        for peer, transport in sorted(selected)
+    chain = _CHAINS[direction]
+    lines = [
+        f"-A {chain} {f'{_PEER[direction]} {peer} ' if peer else ''}-p {packets} {_TO_QUEUE}"
+        for peer, packets in sorted(selected)
     ]
+    # What goes to the proxy is no packet on a link yet; what the proxy sends in its stead is.
+    return [f"-A {chain} {_TO_PROXY} -j RETURN", *lines] if lines and direction == "out" else lines
+
+
+def _packets(rule: Rule) -> list[str]:
+    """Return which packets meet a rule, as iptables has it; messages over TCP come by the proxy."""
+    if not rule.match:
+        return list(rule.transports)
+    port = "--sport" if rule.match.get("message") == "response" else "--dport"
+    return [f"udp {port} 53"] if "udp" in rule.transports else []
+
+
+def _proxied(rules: Iterable[Rule]) -> bool:
+    return any(rule.match and "tcp" in rule.transports for rule in rules)
 
 
 def _table(table: str, chains: Iterable[str], lines: Iterable[str]) -> str:
@@ -91,6 +108,10 @@ def _removal() -> str:
     )
 
 
+_There = tuple[bool, bool]
+"""Which chains of ours are there: those for packets, those that lead connections to the proxy."""
+
+
 class FirewallError(Exception):
     """iptables refused; the text is what it said."""
 
@@ -103,11 +124,11 @@ class Firewall:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._there = _left_behind()
+        self._there = _left_behind()  # by IP version: chains for packets, chains that lead to the proxy
         self._wanted: list[Rule] = []
         self._waiting: list[Callable[[str], None]] = []
         self._served: list[Callable[[str], None]] = []
-        self._running: dict[subprocess.Popen[bytes], tuple[int, bool]] = {}  # IP version; what was there before
+        self._running: dict[subprocess.Popen[bytes], tuple[int, _There]] = {}  # IP version; what was there before
         self._complaint = ""
 
     def ask(self, rules: Iterable[Rule], done: Callable[[str], None]) -> None:
@@ -121,19 +142,19 @@ class Firewall:
         """Take all rules out, waiting for it: for the end. Raises FirewallError."""
         for process in self._running:
             process.wait()
-        for version in [version for version, there in self._there.items() if there]:
-            process = _restore(version, rules_text([], version, there=True))
+        for version in [version for version, there in self._there.items() if any(there)]:
+            process = _restore(version, _text([], version, self._there[version]))
             assert process.stderr is not None
             said = process.stderr.read()
             if process.wait():
                 raise FirewallError(said.decode(errors="replace").strip())
-        self._there = dict.fromkeys(self._there, False)
+        self._there = dict.fromkeys(self._there, (False, False))
 
     def _start(self) -> None:
         self._served, self._waiting, self._complaint = self._waiting, [], ""
         for version, there in self._there.items():
-            text = rules_text(self._wanted, version, there=there)
-            self._there[version] = bool(self._wanted)
+            text = _text(self._wanted, version, there)
+            self._there[version] = (bool(self._wanted), _proxied(self._wanted))
             if text:
                 process = _restore(version, text)
                 self._running[process] = (version, there)
@@ -179,15 +200,19 @@ def _restore(version: int, text: str) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _left_behind() -> dict[int, bool]:
-    """Tell, by IP version, whether a conditioner that was killed left its chains here."""
+def _text(rules: list[Rule], version: int, there: _There) -> str:
+    streams = redirect_text(_TO_QUEUE, wanted=_proxied(rules), there=there[1])
+    return rules_text(rules, version, there=there[0]) + streams
+
+
+def _left_behind() -> dict[int, _There]:
+    """Tell, by IP version, which chains a conditioner that was killed left here."""
     looking = {
-        version: subprocess.Popen(
-            [command, "-t", "mangle", "-n", "-L", _CHAINS["in"]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        version: subprocess.Popen([f"{command}-save"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for version, command in _COMMANDS.items()
     }
-    return {version: process.wait() == 0 for version, process in looking.items()}
+    saved = {version: process.communicate()[0] for version, process in looking.items()}
+    return {version: (f":{_CHAINS['in']} " in text, redirects(text)) for version, text in saved.items()}
 
 
 def _stderr(process: "subprocess.Popen[bytes]") -> int:

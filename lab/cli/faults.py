@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
 
 def fault(
     name: Annotated[str, typer.Argument(metavar="NAME|list|show", help="Which fault; `list` tells them all.")],
-    target: Annotated[str | None, typer.Argument(metavar="NODE", help="Where: a node, several, a role, a zone.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="NODE", help="Where: a node, several, a role, a zone.")
+    ] = None,
     to: Annotated[
         list[str] | None, typer.Option(metavar="NODE", help="Only the link to this node; repeatable.")
     ] = None,

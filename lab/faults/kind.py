@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from lab.errors import BadInput
 from lab.faults.values import Parameter, Values
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 class Kind(ABC):
     """One fault: what it is called, what it takes, what it does.
 
-    What the faults of a level have in common is in its subclass: `LinkKind` for the packets of a link, `NodeKind` for a
-    whole node.
+    What the faults of a level have in common is in its subclass: `LinkKind` for the packets of a link, `MessageKind`
+    for DNS messages, `NodeKind` for a whole node.
     """
+
+    level: ClassVar[str] = ""  # what it is about, in a word, as `dnslab fault list` groups them
 
     name: str
     summary: str
@@ -55,12 +57,13 @@ class Verdict:
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """All faults by name, sorted: every module of this package that has a `FAULT`."""
+    """All faults by name, sorted: every module of this package that has a `FAULT`, or a family of them in `FAULTS`."""
     found: dict[str, Kind] = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        candidate = getattr(import_module(f"lab.faults.{module.name}"), "FAULT", None)
-        if isinstance(candidate, Kind):
-            found[candidate.name] = candidate
+        loaded = import_module(f"lab.faults.{module.name}")
+        for candidate in (getattr(loaded, "FAULT", None), *getattr(loaded, "FAULTS", ())):
+            if isinstance(candidate, Kind):
+                found[candidate.name] = candidate
     return MappingProxyType(dict(sorted(found.items())))
 
 

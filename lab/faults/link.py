@@ -29,19 +29,27 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkKind(Kind):
-    """A fault on the packets of a link; `effect` and `judge` raise nothing but `BadInput`."""
+class RuleKind(Kind):
+    """A fault that the conditioner of a node does; `effect` raises nothing but `BadInput`."""
 
-    effect: Callable[[Values], Mapping[str, Any]]  # what the conditioner is told: see lab.agent.effects
-    words: Callable[[Values], str]  # what happens to a packet: "comes 80 ms later"
-    judge: Callable[[Values, Evidence], Verdict]
-    probes: Callable[[Values], int] = lambda _values: 5  # queries that show whether it bites
-    patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
+    effect: Callable[[Values], Mapping[str, Any]]  # what the conditioner is told: see lab.agent.effects and rewrites
+    words: Callable[[Values], str]  # what happens to a packet or message: "comes 80 ms later"
 
     @property
     def options(self) -> Sequence[str]:
         """All of them."""
         return OPTIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkKind(RuleKind):
+    """A fault on the packets of a link; `judge` raises nothing but `BadInput`."""
+
+    level = "link"
+
+    judge: Callable[[Values, Evidence], Verdict]
+    probes: Callable[[Values], int] = lambda _values: 5  # queries that show whether it bites
+    patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
 
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """A rule at each of the nodes. Raises `BadInput` when parameters contradict each other."""
@@ -52,9 +60,9 @@ class LinkKind(Kind):
 class LinkPlan(Plan):
     """A fault on the links of one node. Raises `BadInput` when the node is its own peer."""
 
-    kind: LinkKind
+    kind: RuleKind
 
-    def __init__(self, kind: LinkKind, node: Node, values: Values, options: Options) -> None:
+    def __init__(self, kind: RuleKind, node: Node, values: Values, options: Options) -> None:
         if node in options.to:
             raise BadInput(f"a link has two ends: {node.name} is not its own peer")
         self.kind, self.nodes, self.values, self.options = kind, (node,), values, options
@@ -142,6 +150,7 @@ class LinkFault(Fault):
     def begin(self) -> None:
         """Measure, put the rule in force, measure again."""
         made, kind, node = self.plan, self.plan.kind, self._node
+        assert isinstance(kind, LinkKind)
         transport: Transport = made.transports[0]
         ends = pair(self._lab.topology, made.node, made.options.to, made.directions)
         with probing(self._lab, ends.asker) as prober:

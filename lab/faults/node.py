@@ -28,6 +28,8 @@ _PATIENCE = 0.3  # seconds
 class NodeKind(Kind):
     """A fault of a whole node."""
 
+    level = "node"
+
     verb: Literal["stop", "kill", "pause"]  # of NodeHandle
     words: str  # what happens to the node: "is frozen"
     state: str  # that the node is in afterwards, as NodeHandle says

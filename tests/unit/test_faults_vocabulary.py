@@ -9,6 +9,7 @@ import pytest
 from lab import labs
 from lab.agent.conditions import State
 from lab.agent.effects import effect
+from lab.agent.messages import MessageRule
 from lab.errors import BadInput
 from lab.faults import kind, kinds, plan
 from lab.faults.link import LinkPlan
@@ -24,6 +25,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "duplicate": {"share": 0.5},
     "reorder": {"share": "25%"},
     "rate": {"rate": "64kbit"},
+    "dns-delay": {"delay": "80ms"},
+    "slow-drip": {"rate": 20},
+    "ttl": {"ttl": 5},
 }
 
 
@@ -38,7 +42,7 @@ def test_every_fault_can_be_planned_and_described(name: str) -> None:
     assert made.describe().endswith(", for 1h at the most.")
     if isinstance(made, LinkPlan):
         rule = made.rule()
-        effect(rule.effect, rule.seed)  # the conditioner understands it
+        MessageRule(rule) if rule.match else effect(rule.effect, rule.seed)  # the conditioner understands it
         assert rule.about["words"] == made.describe()
 
 
