@@ -5,7 +5,8 @@ iptables through an NFQUEUE (:mod:`.firewall`); what becomes of each is decided 
 waits in the kernel until its verdict. The protocol is in :mod:`.conditions`.
 
 A rule ends at its deadline, when its owner removes it, and when the connection it came on is closed: whoever owned it
-is gone. The conditioner itself ends when nobody is connected, or when the node is gone and its namespace empty.
+is gone. Those of declared links have no owner and stay. The conditioner itself ends when nobody is connected and no
+link is declared, or when the node is gone and its namespace empty.
 """
 
 import argparse
@@ -23,20 +24,20 @@ from typing import Any, Final
 
 from .conditions import Rule, State
 from .copies import Copier
+from .damage import damaged
 from .datagrams import leads_to_proxy, through
 from .effects import Effect, Fate, effect
 from .firewall import BLANK, QUEUE, REJECTED, Firewall
 from .loop import READ, Loop, Timer
 from .messages import MessageRule, Messages
 from .nfqueue import IN, OUT, Packet, Queue
-from .protocol import ProtocolError, decode_line, encode_line
+from .owner import Owner
+from .protocol import ProtocolError, decode_line
 from .proxy import Proxy
 from .redirect import REDIRECTED
-from .stream import LineReader
 
 SOCKET: Final = "/run/conditioner"
 _FIRST: Final = 10.0  # seconds in which the first owner has to come
-_SEND_BUFFER: Final = 1 << 20  # octets; a list of hundreds of rules fits
 _LINGER: Final = 1.0  # seconds without any owner before the conditioner ends
 _HOOKS: Final = {"in": IN, "out": OUT}
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17}
@@ -44,9 +45,9 @@ _RTMGRP_LINK: Final = 1  # rtnetlink(7): tell of interfaces that come and go
 
 
 class Active:
-    """A rule in force."""
+    """A rule in force; one without an owner is a declared link's, and does not end."""
 
-    def __init__(self, rule: Rule, owner: "Owner") -> None:
+    def __init__(self, rule: Rule, owner: Owner | None) -> None:
         self.rule = rule
         self.owner = owner
         self.messages = MessageRule(rule) if rule.match else None
@@ -79,38 +80,8 @@ class Active:
     def state(self) -> State:
         """The rule with its counters."""
         counted = self if self.messages is None else self.messages
-        left = max(0.0, self.ends - time.monotonic())
+        left = None if self.owner is None else max(0.0, self.ends - time.monotonic())
         return State(self.rule, counted.seen, counted.matched, counted.acted, left)
-
-
-class Owner:
-    """A connection, on which rules are added."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._connection = connection
-        self._reader = LineReader(connection.fileno())
-
-    def fileno(self) -> int:
-        """Return the descriptor to watch; -1 once closed."""
-        return self._connection.fileno()
-
-    def lines(self) -> list[bytes]:
-        """Return what came in. Raises EOFError or OSError when the owner is gone."""
-        return self._reader.read()
-
-    def tell(self, message: Mapping[str, Any]) -> None:
-        """Send a message. An owner that does not read what it asked for is as good as gone."""
-        try:
-            self._connection.sendall(encode_line(message))
-        except OSError:
-            with contextlib.suppress(OSError):  # closed already
-                self._connection.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close the connection; messages from then on go nowhere."""
-        self._connection.close()
 
 
 class Traffic:
@@ -153,7 +124,7 @@ class Traffic:
         self._set_alarm()
 
     def _fate(self, packet: Packet, now: float) -> Fate:
-        fate, content = Fate(), packet.content
+        fate, content = Fate(packet.hook), packet.content
         if len(content) < 20:
             return fate
         if content[0] >> 4 == 4:  # RFC 791 section 3.1
@@ -171,8 +142,9 @@ class Traffic:
             return self._queue.drop(packet.id)
         if fate.rejected:
             return self._queue.accept_marked(packet.id, REJECTED)
-        if altered:
-            return self._queue.accept_changed(packet.id, packet.content)
+        changed = damaged(packet.content, fate.damage) if fate.damage else packet.content
+        if altered or fate.damage:
+            return self._queue.accept_changed(packet.id, changed)
         return self._queue.accept(packet.id)
 
     def _set_alarm(self) -> None:
@@ -232,6 +204,7 @@ class Conditioner:
             "add": self._add,
             "remove": self._remove,
             "restart": self._restart,
+            "declare": self._declare,
             "list": self._list,
         }
         self._links_changed()
@@ -287,7 +260,7 @@ class Conditioner:
             self._owners.discard(owner)
             self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
             self._apply(lambda _complaint: None)
-            if not self._owners:
+            if not self._owners and not self._declared():
                 self._linger()
 
     def _linger(self) -> None:
@@ -317,7 +290,7 @@ class Conditioner:
         if rule.id in self._rules:
             raise ProtocolError(f"there is a rule {rule.id} already")
         active = self._rules[rule.id] = Active(rule, owner)
-        active.deadline = self._loop.at(active.ends, partial(self._expire, active))
+        active.deadline = self._loop.at(active.ends, partial(self._expire, active, owner))
 
         def done(complaint: str) -> None:
             if complaint:
@@ -329,12 +302,12 @@ class Conditioner:
         self._apply(done)
 
     def _remove(self, owner: Owner, request: dict[str, Any]) -> None:
-        names = request.get("rules", list(self._rules))
+        names = request.get("rules", [name for name, active in self._rules.items() if active.owner is not None])
         if not isinstance(names, list):
             raise ProtocolError('"rules" is a list of their ids')
         removed = self._drop([self._rules[name] for name in names if name in self._rules])
         for active in removed:
-            if active.owner is not owner:
+            if active.owner is not None and active.owner is not owner:
                 active.owner.tell({"ended": active.state.to_json(), "why": "healed"})
 
         def done(complaint: str) -> None:
@@ -350,15 +323,40 @@ class Conditioner:
         active.restart()
         owner.tell({"id": request.get("id"), "restarted": active.rule.id})
 
-    def _list(self, owner: Owner, request: dict[str, Any]) -> None:
-        rules = [active.state.to_json() for active in self._rules.values()]
-        owner.tell({"id": request.get("id"), "rules": rules})
+    def _declare(self, owner: Owner, request: dict[str, Any]) -> None:
+        wanted = request.get("rules")
+        if not isinstance(wanted, list):
+            raise ProtocolError('"rules" is a list of rules')
+        rules = {rule.id: rule for rule in map(Rule.from_json, wanted)}
+        fresh = {name: Active(rule, None) for name, rule in rules.items()}  # refuses what is no effect
+        if rules and self._refusal:
+            raise ProtocolError(self._refusal)
+        # What stays as it is keeps its counters and its chance.
+        self._drop([active for active in self._declared() if rules.get(active.rule.id) != active.rule])
+        if taken := next((name for name in rules if name in self._rules and self._rules[name].owner is not None), None):
+            raise ProtocolError(f"there is a rule {taken} already")
+        self._rules.update({name: active for name, active in fresh.items() if name not in self._rules})
 
-    def _expire(self, active: Active) -> None:
+        def done(complaint: str) -> None:
+            outcome = {"error": f"iptables: {complaint}"} if complaint else {"declared": len(rules)}
+            owner.tell({"id": request.get("id"), **outcome})
+
+        self._apply(done)
+
+    def _declared(self) -> list[Active]:
+        return [active for active in self._rules.values() if active.owner is None]
+
+    def _list(self, owner: Owner, request: dict[str, Any]) -> None:
+        states: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        for active in self._rules.values():
+            states[active.owner is None].append(active.state.to_json())
+        owner.tell({"id": request.get("id"), "rules": states[False], "links": states[True]})
+
+    def _expire(self, active: Active, owner: Owner) -> None:
         if self._rules.get(active.rule.id) is active:
             self._drop([active])
             state = active.state.to_json()
-            self._apply(lambda _complaint: active.owner.tell({"ended": state, "why": "deadline"}))
+            self._apply(lambda _complaint: owner.tell({"ended": state, "why": "deadline"}))
 
     def _drop(self, actives: Iterable[Active]) -> list[Active]:
         """Forget rules: from here on no packet meets them, even if it is still led here."""

@@ -7,12 +7,16 @@ request                                            reply
 ``{"op":"remove","id":2,"rules":["RULE",..]}``     ``{"id":2,"removed":[STATE,..]}``, once no packet does any more;
                                                    without ``rules``: all there are, whoever added them
 ``{"op":"restart","id":3,"rule":"RULE"}``          ``{"id":3,"restarted":"RULE"}``: counters at 0, chance as at first
-``{"op":"list","id":4}``                           ``{"id":4,"rules":[STATE,..]}``
-anything else                                      ``{"error":"text","id":5}``
+``{"op":"declare","id":4,"rules":[{..},..]}``      ``{"id":4,"declared":N}``: these rules hold for as long as the node
+                                                   lives; those declared before that are not among them are gone
+``{"op":"list","id":5}``                           ``{"id":5,"rules":[STATE,..],"links":[STATE,..]}``: those that were
+                                                   added, and those that were declared
+anything else                                      ``{"error":"text","id":6}``
 ================================================== ====================================================================
 
 Unasked, to the owner of a rule: ``{"ended":STATE,"why":"deadline"}`` or ``"healed"`` (somebody else removed it). A rule
-lives as long as the connection it was added on. STATE is the rule with its counters: :class:`State`.
+lives as long as the connection it was added on; one that was declared has no owner and no end, and ``remove`` leaves
+it. STATE is the rule with its counters: :class:`State`.
 
 Only the standard library is used, so that both sides can import this module at no cost.
 """
@@ -45,7 +49,7 @@ class Rule:
     """IPv4 and IPv6 addresses of who is at the other end; empty: whoever it is."""
     seed: int = 0
     lasts: float = 3600.0
-    """Seconds after which the conditioner removes it by itself."""
+    """Seconds after which the conditioner removes it by itself; of no meaning for one that is declared."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """For people; handed back as it came."""
     match: Mapping[str, Any] = field(default_factory=dict)
@@ -91,8 +95,8 @@ class State:
     """Those of its directions, transports, peers and match."""
     acted: int
     """Those it did something to."""
-    left: float
-    """Seconds until it ends by itself."""
+    left: float | None
+    """Seconds until it ends by itself; None if it does not."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields."""

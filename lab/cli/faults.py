@@ -203,6 +203,8 @@ def _about(kind: Kind) -> dict[str, Any]:
 def _default(value: object) -> str:
     if value is ...:
         return "required"
+    if isinstance(value, bool):
+        return f"default {'yes' if value else 'no'}"
     return "" if value is None else f"default {value}"
 
 

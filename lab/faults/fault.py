@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from lab.faults.measuring import Observation
 from lab.faults.plan import Plan, plan
 
 if TYPE_CHECKING:
+    from lab.agent.conditions import State
     from lab.runtime.lab import RunningLab
 
 
@@ -56,6 +57,11 @@ class Fault(ABC):
     def active(self) -> bool:
         """Whether it has neither been healed nor ended by itself."""
 
+    @property
+    def states(self) -> Mapping[str, State]:
+        """The counters of its rules on links, by node: packets seen, matched, acted on. None of a fault of a node."""
+        return {}
+
     @abstractmethod
     def begin(self) -> None:
         """Inject and measure. Raises `NoEffect`, `EnvironmentProblem`."""
@@ -73,6 +79,10 @@ class Fault(ABC):
             "before": self.before.to_json() if self.before else None,
             "after": self.after.to_json() if self.after else None,
             "lasts_s": self.plan.options.lasts,
+            "packets": {
+                node: {"seen": state.seen, "matched": state.matched, "acted": state.acted}
+                for node, state in self.states.items()
+            },
         }
 
     def __enter__(self) -> Fault:

@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
 from lab.agent.conditions import Direction, Rule, State
@@ -14,7 +14,7 @@ from lab.agent.protocol import Transport
 from lab.errors import BadInput, NoEffect
 from lab.faults.fault import Fault
 from lab.faults.kind import Kind, Verdict
-from lab.faults.measuring import Evidence, pair, probe, probing
+from lab.faults.measuring import Evidence, Observation, Pair, checksum_errors, observe, pair, pairs
 from lab.faults.plan import DIRECTIONS, OPTIONS, TRANSPORTS, Options, Plan
 from lab.faults.several import together
 from lab.faults.values import Values
@@ -34,6 +34,7 @@ class RuleKind(Kind):
 
     effect: Callable[[Values], Mapping[str, Any]]  # what the conditioner is told: see lab.agent.effects and rewrites
     words: Callable[[Values], str]  # what happens to a packet or message: "comes 80 ms later"
+    direction: Literal["in", "out", "both"] = "in"  # when none is asked for
 
     @property
     def options(self) -> Sequence[str]:
@@ -50,6 +51,9 @@ class LinkKind(RuleKind):
     judge: Callable[[Values, Evidence], Verdict]
     probes: Callable[[Values], int] = lambda _values: 5  # queries that show whether it bites
     patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
+    padding: Callable[[Values], int] | None = None  # octets that the queries are made larger by, if that matters
+    checksums: bool = False  # whether the receiver is asked for the wrong ones it has met
+    every_peer: bool = False  # measured to each peer, not to one
 
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """A rule at each of the nodes. Raises `BadInput` when parameters contradict each other."""
@@ -66,7 +70,7 @@ class LinkPlan(Plan):
         if node in options.to:
             raise BadInput(f"a link has two ends: {node.name} is not its own peer")
         self.kind, self.nodes, self.values, self.options = kind, (node,), values, options
-        self.direction = options.direction or "in"
+        self.direction = options.direction or kind.direction
 
     @property
     def node(self) -> Node:
@@ -147,30 +151,50 @@ class LinkFault(Fault):
         """
         return self._last or self._lab.links.state(self._node, self._rule.id)
 
+    @property
+    def states(self) -> Mapping[str, State]:
+        """`state` by node; empty while there is none."""
+        state = self.state
+        return {self._node: state} if state else {}
+
     def begin(self) -> None:
         """Measure, put the rule in force, measure again."""
         made, kind, node = self.plan, self.plan.kind, self._node
         assert isinstance(kind, LinkKind)
         transport: Transport = made.transports[0]
-        ends = pair(self._lab.topology, made.node, made.options.to, made.directions)
-        with probing(self._lab, ends.asker) as prober:
-            self.before = probe(prober, ends.answerer, _HEALTHY_PROBES, transport, _HEALTHY_PATIENCE)
-            self._lab.links.add(node, self._rule)
-            patience = kind.patience(made.values)
-            self.after = probe(prober, ends.answerer, kind.probes(made.values), transport, patience)
+        ends = self._ends(kind)
+        receivers = {end.name for found in ends for end in (found.asker, found.answerer)} if kind.checksums else set()
+        padding = kind.padding(made.values) if kind.padding else 0
+
+        def observed(count: int, patience: float) -> Observation:
+            return observe(self._lab, ends, count, transport, patience, padding)
+
+        self.before = observed(1 if kind.every_peer else _HEALTHY_PROBES, _HEALTHY_PATIENCE)
+        errors = checksum_errors(self._lab, receivers)
+        self._lab.links.add(node, self._rule)
+        self.after = observed(kind.probes(made.values), kind.patience(made.values))
+        errors = checksum_errors(self._lab, receivers) - errors
         state = self._lab.links.state(node, self._rule.id)
         if state is None:
             raise NoEffect(f"{kind.name} at {node} ended while it was measured: {node} has stopped")
         crossings = len(made.directions) * (2 if transport == "tcp" else 1)
-        self.verdict = kind.judge(made.values, Evidence(self.before, self.after, state, crossings))
+        self.verdict = kind.judge(made.values, Evidence(self.before, self.after, state, crossings, errors))
         if not self.verdict.bites:
-            asked = f"{ends.asker.name} asked {ends.answerer.name} over {transport}"
+            asked = f"{ends[0].asker.name} asked {ends[0].answerer.name} over {transport}"
             raise NoEffect(
                 f"{kind.name} at {node} has no effect: asked for {self.asked}, got {self.got} ({asked}; "
                 f"before: {self.before}); is another fault in the way? `dnslab faults` lists them"
             )
         # What follows is to depend on the seed alone, and not on how many packets the probes took.
         self._lab.links.restart(node, self._rule.id)
+
+    def _ends(self, kind: LinkKind) -> list[Pair]:
+        """Who asks whom, to measure it."""
+        made, topology = self.plan, self._lab.topology
+        if kind.every_peer:
+            return pairs(made.node, made.options.to)
+        query_tells = kind.padding is not None
+        return [pair(topology, made.node, made.options.to, made.directions, query_tells=query_tells)]
 
     def heal(self) -> None:
         """Take the rule out; what it had done stays in `state`."""

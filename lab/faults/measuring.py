@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,8 @@ class Evidence:
     state: State  # counters of the rule, probes only
     crossings: int
     """How often each direction that the rule is about is crossed for one answer: once over UDP, twice over TCP."""
+    checksum_errors: int = 0
+    """Packets that either end dropped meanwhile for a wrong checksum, where the fault is about that."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,21 @@ class Pair:
     answerer: Node
 
 
-def pair(topology: Topology, node: Node, peers: Sequence[Node], directions: Sequence[str]) -> Pair:
+def pair(
+    topology: Topology, node: Node, peers: Sequence[Node], directions: Sequence[str], *, query_tells: bool = False
+) -> Pair:
     """Who is to ask whom, so that the query goes in the fault's direction where that can be.
 
-    Without peers the node is asked by the first host, or asks some server. Raises `BadInput` when nobody on the link
-    answers DNS, and nothing could be measured.
+    Without peers the node is asked by the first host, or asks some server. Where the query alone tells what the fault
+    does, answered or not, it goes in that direction in any case. Raises `BadInput` when nobody on the link answers DNS,
+    and nothing could be measured.
     """
+    if query_tells and directions[0] == "out":
+        servers = [server for server in topology.servers if server is not node]
+        return Pair(node, next((peer for peer in peers or servers if _answers(peer)), (peers or servers)[0]))
     others = peers or _others(topology, node)
+    if query_tells:
+        return Pair(others[0], node)
     for peer in others:
         asked_in, asked_out = (Pair(peer, node), _answers(node)), (Pair(node, peer), _answers(peer))
         for found, possible in (asked_in, asked_out) if directions[0] == "in" else (asked_out, asked_in):
@@ -95,6 +106,41 @@ def pair(topology: Topology, node: Node, peers: Sequence[Node], directions: Sequ
                 return found
     names = ", ".join(peer.name for peer in others)
     raise BadInput(f"nobody answers DNS between {node.name} and {names}: what a fault does there cannot be measured")
+
+
+def pairs(node: Node, peers: Sequence[Node]) -> list[Pair]:
+    """A node and each of its peers: it asks those that answer, and is asked by those that do not."""
+    return [Pair(node, peer) if _answers(peer) else Pair(peer, node) for peer in peers]
+
+
+def observe(
+    lab: RunningLab, ends: Sequence[Pair], count: int, transport: Transport, timeout: float, padding: int = 0
+) -> Observation:
+    """What comes of `count` queries from one end of each pair to the other; at least one pair. See `probe`."""
+    asked: dict[str, list[Pair]] = {}
+    for found in ends:
+        asked.setdefault(found.asker.name, []).append(found)
+    seen = []
+    for together in asked.values():
+        with probing(lab, together[0].asker) as prober:
+            answerers = [found.answerer for found in together]
+            seen.append(_probe(prober, answerers * count, transport, timeout, padding))
+    return seen[0] if len(seen) == 1 else Observation.sum(seen) or seen[0]
+
+
+def checksum_errors(lab: RunningLab, nodes: Collection[str]) -> int:
+    """How many packets these nodes have dropped for a wrong checksum, UDP and TCP, IPv4 and IPv6 (RFC 4113)."""
+    return sum(_wrong_checksums(lab.node(node).run("cat /proc/net/snmp /proc/net/snmp6")) for node in nodes)
+
+
+def _wrong_checksums(text: str) -> int:
+    """From snmp, where a line of names is followed by one of values, and snmp6, with a name and a value a line."""
+    lines = [line.split() for line in text.splitlines()]
+    found = [int(line[1]) for line in lines if line[0] == "Udp6InCsumErrors"]
+    for names, values in itertools.pairwise(lines):
+        if names[0] == values[0] in ("Udp:", "Tcp:"):
+            found += [int(value) for name, value in zip(names, values, strict=True) if name == "InCsumErrors"]
+    return sum(found)
 
 
 @contextmanager
@@ -109,10 +155,27 @@ def probing(lab: RunningLab, asker: Node) -> Iterator[Prober]:
 
 def probe(prober: Prober, answerer: Node, count: int, transport: Transport, timeout: float) -> Observation:
     """Ask a node `count` times at once for something it need not look up, and wait `timeout` seconds."""
-    query = Query(
-        ".", "NS", (str(answerer.ipv4),), transport=transport, recurse=False, timeout=timeout, tcp_fallback=False
-    )
-    results = prober.ask([query] * count, window=count)
+    return _probe(prober, [answerer] * count, transport, timeout)
+
+
+def _probe(
+    prober: Prober, answerers: Sequence[Node], transport: Transport, timeout: float, padding: int = 0
+) -> Observation:
+    queries = [
+        Query(
+            ".",
+            "NS",
+            (str(answerer.ipv4),),
+            transport=transport,
+            recurse=False,
+            padding=padding,
+            timeout=timeout,
+            tcp_fallback=False,
+        )
+        for answerer in answerers
+    ]
+    count = len(queries)
+    results = prober.ask(queries, window=count)
     times = [result.latency for result in results if result.outcome == "answer"]
     refused = sum(result.outcome == "unreachable" for result in results)
     return Observation(

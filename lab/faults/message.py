@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lab.agent.conditions import Rule, State
 from lab.agent.protocol import Query, Transport
@@ -35,6 +35,7 @@ class MessageKind(RuleKind):
 
     level = "message"
 
+    direction: Literal["in", "out", "both"] = "out"
     asked: Callable[[Values], str]  # what is to be seen: "SERVFAIL"
     shows: Callable[[Values, Answer], bool]  # whether it is to be seen in what came of a question
     only: Transport | None = None  # the one transport where it can be
@@ -59,7 +60,6 @@ class MessagePlan(LinkPlan):
                 raise BadInput(f"{kind.name} can only be over {kind.only.upper()}")
             options = replace(options, transport=kind.only)
         super().__init__(kind, node, values, options)
-        self.direction = options.direction or "out"
         self.queries = values.get("of") == "queries"
         try:
             self.match = matching.match(values, queries=self.queries)

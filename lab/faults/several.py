@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
@@ -13,6 +13,7 @@ from lab.faults.plan import Plan
 from lab.runtime.parallel import each
 
 if TYPE_CHECKING:
+    from lab.agent.conditions import State
     from lab.runtime.lab import RunningLab
 
 
@@ -53,6 +54,11 @@ class SeveralFault(Fault):
     def active(self) -> bool:
         """Whether it is active anywhere."""
         return any(part.active for part in self.parts)
+
+    @property
+    def states(self) -> Mapping[str, State]:
+        """The counters of all its rules on links, by node."""
+        return {node: state for part in self.parts for node, state in part.states.items()}
 
     def begin(self) -> None:
         """Inject and measure at all nodes at once."""

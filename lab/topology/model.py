@@ -151,8 +151,9 @@ class Topology:
         A node as in `node`; a role (`tld`: all its nodes); a zone (`example.com`: all its servers); or several of
         these, in a list or with commas between. What is both is the node. Raises `BadInput`.
         """
-        words = wanted.split(",") if isinstance(wanted, str) else list(wanted)
-        found = [node for word in words for node in self._meant(word.strip())]
+        texts = [wanted] if isinstance(wanted, str) else wanted
+        words = [word.strip() for text in texts for word in text.split(",")]
+        found = [node for word in words for node in self._meant(word)]
         if not found:
             raise BadInput(f"which node of lab {self.lab}? (nodes: {', '.join(self.nodes)})")
         return tuple(dict.fromkeys(found))
