@@ -367,21 +367,15 @@ class Conditioner:
         return dropped
 
     def _apply(self, done: Callable[[str], None]) -> None:
-        def applied(complaint: str) -> None:
-            if not self._streams_wanted():
-                self._proxy.listen(False)  # only now: until its rules are out, connections are still led to it
-            done(complaint)
-
+        rules = [active.rule for active in self._rules.values()]
         self._messages.settle(self._rules.values())
         try:
-            self._proxy.listen(self._streams_wanted() or self._proxy.listens)
+            # Before connections are led there; when none is wanted any more none is marked for it.
+            self._proxy.listen(any(rule.match and "tcp" in rule.transports for rule in rules))
         except OSError as error:
-            applied(f"the proxy for TCP cannot listen: {error.strerror}")
+            done(f"the proxy for TCP cannot listen: {error.strerror}")
         else:
-            self._firewall.ask([active.rule for active in self._rules.values()], applied)
-
-    def _streams_wanted(self) -> bool:
-        return any(active.rule.match and "tcp" in active.rule.transports for active in self._rules.values())
+            self._firewall.ask(rules, done)
 
 
 def _discard(wakeups: socket.socket) -> None:

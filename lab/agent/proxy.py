@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, Final
 
 from .conditions import Direction
-from .loop import READ, Loop
+from .loop import READ, Loop, Timer
 from .messages import PORT, Messages
 from .redirect import PROXIED, PROXY_PORT
 from .rewrites import Handling
@@ -25,6 +25,7 @@ _SO_MARK: Final = socket.SO_MARK if hasattr(socket, "SO_MARK") else 36
 _ORIGINAL: Final = 80  # SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST of linux/netfilter_ipv4.h and _ipv6/ip6_tables.h
 _LEVELS: Final = {socket.AF_INET: 0, socket.AF_INET6: 41}  # SOL_IP, SOL_IPV6
 _BACKLOG: Final = 128
+_MOMENT: Final = 0.5  # seconds that connections are still taken for which there is no rule any more
 _MOST: Final = 1 << 20  # octets on their way to an end before no more is read for it
 
 
@@ -35,12 +36,8 @@ class Proxy:
         self._loop = loop
         self._messages = messages
         self._listening: list[socket.socket] = []
+        self._closing: Timer | None = None
         self._connections: set[Connection] = set()
-
-    @property
-    def listens(self) -> bool:
-        """Whether it takes connections."""
-        return bool(self._listening)
 
     @property
     def busy(self) -> bool:
@@ -48,20 +45,25 @@ class Proxy:
         return bool(self._connections)
 
     def listen(self, wanted: bool) -> None:
-        """Listen, or stop doing so. Raises OSError when something else has the port."""
-        if wanted is bool(self._listening):
-            return
-        if not wanted:
-            for listener in self._listening:
-                self._loop.unwatch(listener.fileno())
-                listener.close()
-            self._listening.clear()
-            return
-        try:
-            self._open()
-        except OSError:
-            self.listen(False)
-            raise
+        """Listen, or stop doing so in a moment: what has begun to connect is taken. Raises OSError."""
+        if self._closing is not None:
+            self._loop.cancel(self._closing)
+            self._closing = None
+        if wanted and not self._listening:
+            try:
+                self._open()
+            except OSError:
+                self._stop_listening()
+                raise
+        elif self._listening and not wanted:
+            self._closing = self._loop.at(monotonic() + _MOMENT, self._stop_listening)
+
+    def _stop_listening(self) -> None:
+        self._closing = None
+        for listener in self._listening:
+            self._loop.unwatch(listener.fileno())
+            listener.close()
+        self._listening.clear()
 
     def _open(self) -> None:
         for family in _LEVELS:
@@ -77,7 +79,7 @@ class Proxy:
 
     def close(self) -> None:
         """End, and all connections with it."""
-        self.listen(False)
+        self._stop_listening()
         for connection in list(self._connections):
             connection.close()
 

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from lab.errors import BadInput
 from lab.faults.values import Parameter, Values
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
 class Kind(ABC):
     """One fault: what it is called, what it takes, what it does.
 
-    What the faults of a level have in common is in its subclass: `LinkKind` for the packets of a link, `MessageKind`
-    for DNS messages, `NodeKind` for a whole node.
+    What the faults of a level have in common is in its subclass: `LinkKind` for the packets of a link, `NodeKind` for a
+    whole node.
     """
-
-    level: ClassVar[str] = ""  # what it is about, in a word, as `dnslab fault list` groups them
 
     name: str
     summary: str
     parameters: tuple[Parameter, ...] = ()
     example: str  # of the command line, as it works on the textbook lab
+
+    @property
+    @abstractmethod
+    def level(self) -> str:
+        """What it is a fault of: "node", "link", "zone", "clock"."""
 
     @property
     def options(self) -> Sequence[str]:

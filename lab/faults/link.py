@@ -46,14 +46,17 @@ class RuleKind(Kind):
 class LinkKind(RuleKind):
     """A fault on the packets of a link; `judge` raises nothing but `BadInput`."""
 
-    level = "link"
-
     judge: Callable[[Values, Evidence], Verdict]
     probes: Callable[[Values], int] = lambda _values: 5  # queries that show whether it bites
     patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
     padding: Callable[[Values], int] | None = None  # octets that the queries are made larger by, if that matters
     checksums: bool = False  # whether the receiver is asked for the wrong ones it has met
     every_peer: bool = False  # measured to each peer, not to one
+
+    @property
+    def level(self) -> str:
+        """The packets of a link."""
+        return "link"
 
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """A rule at each of the nodes. Raises `BadInput` when parameters contradict each other."""

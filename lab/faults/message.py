@@ -33,8 +33,6 @@ _PATIENCE = 1.0  # seconds for an answer, the resolver's own way to it included
 class MessageKind(RuleKind):
     """A fault on the DNS messages that a node sends (direction `out`, the default), or that it gets (`in`)."""
 
-    level = "message"
-
     direction: Literal["in", "out", "both"] = "out"
     asked: Callable[[Values], str]  # what is to be seen: "SERVFAIL"
     shows: Callable[[Values, Answer], bool]  # whether it is to be seen in what came of a question
@@ -42,6 +40,11 @@ class MessageKind(RuleKind):
     needs: tuple[str, ...] = ()  # types of records without which there is nothing to change
     edns: bool = False  # whether there is nothing to change without EDNS
     patience: Callable[[Values], float] = lambda _values: _PATIENCE  # seconds
+
+    @property
+    def level(self) -> str:
+        """DNS messages."""
+        return "message"
 
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """A rule at each of the nodes. Raises `BadInput` when parameters contradict each other."""
@@ -222,12 +225,14 @@ def _words(answer: Answer) -> str:
     flags = " ".join(flag for flag in answer.flags if flag in ("aa", "tc"))
     records = len(answer.answer)
     ttls = sorted({record.ttl for record in answer.answer})
+    up = [record.name for record in answer.authority if record.type == "NS" and not records]
     return " ".join(
         part
         for part in (
             answer.status,
             flags,
-            f"{records} answer{'s' if records != 1 else ''}",
+            f"{records} record{'s' if records != 1 else ''}" if not up else f"referral to {up[0]}",
+            f"({answer.data()[0]})" if answer.query.type in ("A", "AAAA") and answer.data() else "",
             f"TTL {ttls[0]}" if len(ttls) == 1 else "",
             "" if answer.edns_size else "no EDNS",
         )

@@ -28,11 +28,14 @@ _PATIENCE = 0.3  # seconds
 class NodeKind(Kind):
     """A fault of a whole node."""
 
-    level = "node"
-
     verb: Literal["stop", "kill", "pause"]  # of NodeHandle
     words: str  # what happens to the node: "is frozen"
     state: str  # that the node is in afterwards, as NodeHandle says
+
+    @property
+    def level(self) -> str:
+        """A whole node."""
+        return "node"
 
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """The same at each of the nodes."""
