@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, to be reached from the machine
 _PORTS_TO_TRY = 200
 _LAST_PORT = 65535
+_GOING = 20.0  # seconds for Docker to finish removing a container
 CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
@@ -129,15 +130,25 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
     """Remove containers, running or not; one that is gone already is fine."""
-    from docker.errors import NotFound
+    import tenacity
+    from docker.errors import APIError, NotFound
 
     from lab.runtime.parallel import each
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception(lambda error: "already in progress" in str(error)),
+        wait=tenacity.wait_fixed(0.05),
+        stop=tenacity.stop_after_delay(_GOING),
+        reraise=True,
+    )
     def remove_one(container: str) -> None:
         try:
             api.remove_container(container, force=True, v=True)
         except NotFound:
             return
+        except APIError as error:
+            # A helper that ends by itself at this moment is removed by Docker: to be waited for, as its network is next.
+            raise EnvironmentProblem(f"Docker did not remove {container[:12]}: {error.explanation}") from None
 
     each(remove_one, ids)
 
