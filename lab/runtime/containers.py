@@ -147,7 +147,7 @@ def remove(api: APIClient, ids: Iterable[str]) -> None:
         except NotFound:
             return
         except APIError as error:
-            # A helper that ends by itself at this moment is removed by Docker: to be waited for, as its network is next.
+            # Docker removes a helper that ends by itself at this moment: to be waited for, as its network is next.
             raise EnvironmentProblem(f"Docker did not remove {container[:12]}: {error.explanation}") from None
 
     each(remove_one, ids)

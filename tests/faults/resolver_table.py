@@ -109,14 +109,14 @@ def broken(lab: Lab) -> Iterator[None]:
         yield
 
 
-def measure(lab: Lab) -> dict[str, dict[str, Seen]]:
+def measure(lab: Lab, patience: float = PATIENCE) -> dict[str, dict[str, Seen]]:
     """One round: what each resolver makes of each fault, cold but for the delegation of com."""
     lab.flush()
-    warm = [lab.question("com", "NS", at=program, timeout=PATIENCE) for program in PROGRAMS]
+    warm = [lab.question("com", "NS", at=program, timeout=patience) for program in PROGRAMS]
     assert all(answer.status == "NOERROR" for answer in lab.ask(warm))
     asked = [(case, program) for case in CASES for program in PROGRAMS]
     questions = [
-        lab.question(f"www.{case}.com", at=program, timeout=PATIENCE, tcp_fallback=False, when=APART * number)
+        lab.question(f"www.{case}.com", at=program, timeout=patience, tcp_fallback=False, when=APART * number)
         for number, (case, program) in enumerate(asked)
     ]
     with lab.observe(*PROGRAMS) as seen:
@@ -207,11 +207,12 @@ def main() -> None:
     """Measure some rounds, print the tables and write them into the document."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds the client waits")
     parser.add_argument("--name", default="resolver-table")
     parser.add_argument("--print-only", action="store_true")
     arguments = parser.parse_args()
     with Lab.temporary(declaration(), name=arguments.name) as lab, broken(lab):
-        rounds = [measure(lab) for _ in range(arguments.rounds)]
+        rounds = [measure(lab, arguments.patience) for _ in range(arguments.rounds)]
         made = [table(MESSAGES, rounds), table(TOLD_APART, rounds)]
         print("\n\n".join(made), flush=True)
         if not arguments.print_only:

@@ -205,7 +205,7 @@ def test_who_does_not_read_is_not_read_for(bench: Callable[..., Bench]) -> None:
     here.receive(here.client, sent - sent % len(message))
 
 
-def test_a_server_that_refuses(bench: Callable[..., Bench]) -> None:
+def test_a_server_that_refuses() -> None:
     loop = Loop()
     client, ours = pair()
     with socket.create_server(("127.0.0.1", 0)) as listener:
