@@ -37,6 +37,7 @@ from lab.runtime.images import ensure_images
 from lab.runtime.parallel import each
 from lab.runtime.status import status
 from lab.topology.declaration import Declaration, Gateway, Network
+from tests.bench import messages
 
 ROUNDS = 3
 QUERIES = 5000
@@ -256,6 +257,12 @@ def flood(lab: Lab, rate: int, healthy: float) -> Figure:
     )
 
 
+def message_faults() -> Iterator[Figure]:
+    """Faults on DNS messages; see tests/bench/messages.py."""
+    for figure in messages.figures():
+        yield Figure(*figure)
+
+
 def processes() -> Iterator[Figure]:
     """What a person waits for before anything happens."""
     for what, command in (
@@ -278,6 +285,7 @@ GROUPS = {
     "running": running,
     "clock": clock_cost,
     "faults": faults,
+    "messages": message_faults,
     "processes": processes,
     "tests": tests,
 }

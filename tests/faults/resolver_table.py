@@ -25,6 +25,7 @@ PATIENCE = 150.0  # seconds the client waits: longer than any of the two resolve
 APART = 0.5  # seconds between two questions of a round: they are not to wait for each other on a busy machine
 ADDRESS, TTL = "192.0.2.80", 3600
 PROGRAMS = ("unbound", "bind")
+SILENCE = "silence"
 AT_ONCE = 0.1  # seconds; below them a time says more about the machine than about the resolver
 
 Faults = tuple[tuple[str, Mapping[str, Any]], ...]
@@ -133,6 +134,8 @@ def measure(lab: Lab, patience: float = PATIENCE) -> dict[str, dict[str, Seen]]:
 
 
 def _client(answer: Answer) -> str:
+    if answer.outcome == "timeout":
+        return SILENCE
     if not answer.data():
         return answer.status if answer.status != "NOERROR" else "no data"
     notes = [note for note in (answer.data()[0],) if note != ADDRESS]
@@ -149,12 +152,9 @@ Cells = tuple[str, str, str]  # what the client sees, seconds, upstream queries
 def cells(rounds: Sequence[Seen]) -> Cells:
     """Some rounds as they stand in the table."""
     clients = sorted({seen.client for seen in rounds})
+    seconds = f"over {int(PATIENCE)}" if clients == [SILENCE] else _seconds([seen.seconds for seen in rounds])
     udp, tcp = _span([seen.udp for seen in rounds]), _span([seen.tcp for seen in rounds])
-    return (
-        " or ".join(clients),
-        _seconds([seen.seconds for seen in rounds]),
-        udp if tcp == "0" else f"{udp} + {tcp} TCP",
-    )
+    return " or ".join(clients), seconds, udp if tcp == "0" else f"{udp} + {tcp} TCP"
 
 
 def _span(counts: Sequence[int]) -> str:
