@@ -305,7 +305,8 @@ class Conditioner:
         names = request.get("rules", [name for name, active in self._rules.items() if active.owner is not None])
         if not isinstance(names, list):
             raise ProtocolError('"rules" is a list of their ids')
-        removed = self._drop([self._rules[name] for name in names if name in self._rules])
+        found = [self._rules[name] for name in names if name in self._rules]
+        removed = self._drop(active for active in found if active.owner is not None)
         for active in removed:
             if active.owner is not None and active.owner is not owner:
                 active.owner.tell({"ended": active.state.to_json(), "why": "healed"})

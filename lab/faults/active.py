@@ -46,8 +46,9 @@ def active(lab: RunningLab) -> list[ActiveFault]:
 def heal(lab: RunningLab, nodes: Collection[str] | None = None) -> list[str]:
     """Heal all faults of these nodes, or of all; the names of those that had any."""
     wanted = [handle for handle in lab.nodes.values() if nodes is None or handle.name in nodes]
-    disturbed = lab.links.helpers()
-    healed = {handle.name for handle in wanted if handle.name in disturbed and lab.links.heal(handle.name)}
+    helpers = set(lab.links.helpers())
+    disturbed = [handle.name for handle in wanted if handle.name in helpers]
+    healed = {node for node, had in zip(disturbed, each(lab.links.heal, disturbed), strict=True) if had}
     # Hosts first: whether the others answer is asked from there.
     for is_host in (True, False):
         some = [handle for handle in wanted if (handle.node.role is Role.HOST) is is_host]

@@ -35,10 +35,16 @@ class Guard:
 
 def heal(lab: str, node: str) -> None:
     """Let a node's container run, whatever was done to it; no container is fine, the lab is down."""
+    from lab.runtime import memory
     from lab.runtime.containers import revive
     from lab.runtime.engine import connect
+    from lab.runtime.lab import RunningLab
 
-    revive(connect().api, lab, node)
+    api = connect().api
+    revive(api, lab, node)
+    if (declaration := memory.recall(api, lab)) is not None and declaration.links:
+        with RunningLab.attach(lab) as here:
+            here.links.resume(node)  # what is declared belongs to the lab, and went with the node
 
 
 def main() -> None:

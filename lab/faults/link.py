@@ -18,6 +18,7 @@ from lab.faults.measuring import Evidence, Observation, Pair, checksum_errors, o
 from lab.faults.plan import DIRECTIONS, OPTIONS, TRANSPORTS, Options, Plan
 from lab.faults.several import together
 from lab.faults.values import Values
+from lab.topology import links
 
 if TYPE_CHECKING:
     from lab.runtime.lab import RunningLab
@@ -168,9 +169,12 @@ class LinkFault(Fault):
         ends = self._ends(kind)
         receivers = {end.name for found in ends for end in (found.asker, found.answerer)} if kind.checksums else set()
         padding = kind.padding(made.values) if kind.padding else 0
+        slow = links.patience(self._lab.topology, [node])
+        declared = links.least_delay(self._lab.topology, ends[0].asker.name, ends[0].answerer.name)
+        declared *= 2 if transport == "tcp" else 1  # there is a round trip for the handshake
 
         def observed(count: int, patience: float) -> Observation:
-            return observe(self._lab, ends, count, transport, patience, padding)
+            return observe(self._lab, ends, count, transport, patience + slow, padding)
 
         self.before = observed(1 if kind.every_peer else _HEALTHY_PROBES, _HEALTHY_PATIENCE)
         errors = checksum_errors(self._lab, receivers)
@@ -181,7 +185,7 @@ class LinkFault(Fault):
         if state is None:
             raise NoEffect(f"{kind.name} at {node} ended while it was measured: {node} has stopped")
         crossings = len(made.directions) * (2 if transport == "tcp" else 1)
-        self.verdict = kind.judge(made.values, Evidence(self.before, self.after, state, crossings, errors))
+        self.verdict = kind.judge(made.values, Evidence(self.before, self.after, state, crossings, declared, errors))
         if not self.verdict.bites:
             asked = f"{ends[0].asker.name} asked {ends[0].answerer.name} over {transport}"
             raise NoEffect(

@@ -72,6 +72,8 @@ class Evidence:
     state: State  # counters of the rule, probes only
     crossings: int
     """How often each direction that the rule is about is crossed for one answer: once over UDP, twice over TCP."""
+    declared: float = 0.0
+    """By how much the declared link between the two ends lengthens each round trip at the least, seconds."""
     checksum_errors: int = 0
     """Packets that either end dropped meanwhile for a wrong checksum, where the fault is about that."""
 

@@ -14,6 +14,7 @@ from lab.faults.measuring import Observation, pair, probe, probing
 from lab.faults.plan import Options, Plan
 from lab.faults.several import together
 from lab.faults.values import Values
+from lab.topology import links
 from lab.topology.model import Role
 
 if TYPE_CHECKING:
@@ -106,4 +107,5 @@ class NodeFault(Fault):
             return None
         ends = pair(self._lab.topology, self.plan.node, (), ("in",))
         with probing(self._lab, ends.asker) as prober:
-            return probe(prober, ends.answerer, _PROBES, "udp", _PATIENCE)
+            slow = links.patience(self._lab.topology, [ends.answerer.name])
+            return probe(prober, ends.answerer, _PROBES, "udp", _PATIENCE + slow)

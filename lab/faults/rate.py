@@ -13,7 +13,7 @@ _QUERY = 45 * 8  # bits of the smallest probe: IPv4 and UDP headers, a DNS heade
 def _judge(values: Values, evidence: Evidence) -> Verdict:
     after, least = evidence.after, evidence.crossings * _QUERY / values["rate"]
     got = f"{evidence.state.acted} of {evidence.state.matched} packets queued; {after}"
-    bites = evidence.state.acted > 0 and (after.least is None or after.least >= 0.9 * least)
+    bites = evidence.state.acted > 0 and (after.least is None or after.least - evidence.declared >= 0.9 * least)
     return Verdict(show_rate(values["rate"]), got, bites)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 from lab import labs
 from lab.agent.protocol import ProtocolError, Query, Transport
 from lab.errors import BadInput, EnvironmentProblem
-from lab.runtime import containers, labels, memory, network, raising
+from lab.runtime import containers, labels, links, memory, network, raising
 from lab.runtime.answer import Answer
 from lab.runtime.clock import Clock
 from lab.runtime.conditioners import Conditioners
@@ -72,7 +72,9 @@ class RunningLab:
         self._opening = threading.Lock()
         if prober is not None:
             self._probers[topology.hosts[0].name] = prober
-        self.links = Conditioners(client.api, name, lambda node: self._wait_answers(topology.nodes[node]))
+        self.links = Conditioners(
+            client.api, name, lambda node: self._wait_answers(topology.nodes[node]), links.rules(topology)
+        )
         self.watching: list[Callable[[str], None]] = []  # each is called with a node that was started, when it answers
         self.nodes: Mapping[str, NodeHandle] = {
             node.name: NodeHandle(client.api, name, node, self._wait_node) for node in topology.nodes.values()

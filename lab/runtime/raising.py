@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.errors import EnvironmentProblem
-from lab.runtime import containers, labels, memory, network
+from lab.runtime import containers, helper, labels, links, memory, network
+from lab.runtime.conditioner import CONDITIONER
 from lab.runtime.containers import Container
 from lab.runtime.diagnosis import node_failed
 from lab.runtime.events import Event, Report
@@ -31,6 +32,8 @@ from lab.topology.model import Role, Topology
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
+
+    from lab.agent.conditions import Rule
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def bring_up(
     api = client.api
     # Whatever can be wrong with the declaration is found before Docker is touched.
     draft = specs(derive(declaration), _AnyImage())
-    wanted = sorted({spec.image for spec in draft.values()})
+    helpers = {CONDITIONER.image} if declaration.links else set()
+    wanted = sorted({spec.image for spec in draft.values()} | helpers)
     images = ensure_images(client, wanted, report)
     raising = _Raising(api, lab, declaration, images, report, marks)
     # Ctrl-C reaches the main thread only. The work is done beside it: a call to Docker that is cut off goes on inside
@@ -98,10 +102,12 @@ class _Raising:
     ids: dict[str, str] = field(default_factory=dict)  # container of each node
     prober: Prober | None = None
     interrupted: threading.Event = field(default_factory=threading.Event)
+    links: Mapping[str, Sequence[Rule]] = field(default_factory=dict)  # rules of declared links, by node
     resolvers: list[NodeHandle] = field(default_factory=list)  # those that were started, their shells open
 
     def run(self) -> Raised:
         topology = derive(self.declaration, self._network())
+        self.links = links.rules(topology)
         wanted = specs(topology, self.images)
         present = self._without_stale(wanted)
         # Files go into the volume through the first host, and the prober runs in it.
@@ -122,6 +128,8 @@ class _Raising:
                 # Not only on a new network: a Docker that was restarted has opened it again, and stopped every node.
                 seal(self.api, self.lab, self.images[HOST_IMAGE], self.report)
             self._wait(topology, wanted, self._prober(writer))
+            self._go_on_unless_interrupted()
+            self._declare_links(anew=not present)
             # Readiness went through the resolvers: what they learnt is nothing a person asked for.
             each(lambda resolver: resolver.flush(), self.resolvers)
         except BaseException:
@@ -131,6 +139,11 @@ class _Raising:
         finally:
             each(lambda resolver: resolver.close(), self.resolvers)
         return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
+
+    def _declare_links(self, *, anew: bool) -> None:
+        """After the wait for answers: what is slow on purpose is not to look as if it were not ready."""
+        before = [] if anew else helper.running(self.api, self.lab, CONDITIONER)
+        links.declare(self.api, self.lab, {**dict.fromkeys(before, ()), **self.links})
 
     def _network(self) -> Subnets:
         subnets = network.find(self.api, self.lab)
@@ -181,6 +194,8 @@ class _Raising:
         if port != node.port:
             self.report(Event(node.name, f"port {node.port} is in use; listening on {port} instead"))
         # What takes a moment to get ready does so while the others start.
+        if node.name in self.links:
+            links.prepare(self.api, self.lab, node.name)
         if node.role is Role.HOST and self.prober is None:
             self._prober(node.name)
         elif node.role is Role.RESOLVER:

@@ -11,7 +11,7 @@ from lab.agent.conditions import State
 from lab.agent.effects import effect
 from lab.agent.messages import MessageRule
 from lab.errors import BadInput
-from lab.faults import kind, kinds, plan
+from lab.faults import kind, kinds, measuring, plan
 from lab.faults.link import LinkPlan
 from lab.faults.matching import question
 from lab.faults.measuring import Evidence, Observation, pair
@@ -29,6 +29,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "dns-delay": {"delay": "80ms"},
     "slow-drip": {"rate": 20},
     "ttl": {"ttl": 5},
+    "corrupt": {"share": "20%"},
+    "oversize": {"above": "512B"},
+    "partition": {"to": "resolver-1"},
 }
 
 
@@ -59,7 +62,7 @@ def test_every_example_is_a_fault_of_the_textbook_lab(name: str) -> None:
             how[key] = value
         else:
             how[option.removeprefix("--")] = words.pop(0)
-    assert [made.name for made in plan(TEXTBOOK, name, node, how).nodes] == [node]
+    assert plan(TEXTBOOK, name, node, how).nodes == TEXTBOOK.select(node)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +100,12 @@ def test_every_example_is_a_fault_of_the_textbook_lab(name: str) -> None:
         ("loss", {"share": 0.1, "bad_loss": 0.5}, "add burst"),
         ("loss", {"share": 0.6, "burst": 3, "bad_loss": 0.5}, "below bad_loss"),
         ("loss", {"share": 0.9, "burst": 2}, "make burst longer"),
+        ("latency", {"delay": "5ms", "reorder": "never"}, "yes or no"),
+        ("corrupt", {"share": "20%", "bits": 65}, "from 1 to 64"),
+        ("oversize", {"above": "512"}, "unit is missing"),
+        ("oversize", {"above": "60B"}, "from 68 to 32000 octets"),
+        ("partition", {}, "two sides"),
+        ("partition", {"to": NODE}, "one side lies within the other"),
         ("rate", {"rate": "64"}, "unit is missing"),
         ("rate", {"rate": "64kbit", "queue": "1GB"}, "write 1500B"),
         ("blackhole", {"share": 0.5}, "has no parameter 'share'"),
@@ -159,6 +168,19 @@ def test_gilbert_elliott_from_share_and_burst() -> None:
     assert spec["leave"] == pytest.approx(0.25)
 
 
+def test_a_partition_leaves_those_on_both_sides_alone() -> None:
+    made = plan(TEXTBOOK, "partition", "tld", {"to": ["resolver-1,gtld-1", "org-1"]})
+    assert [node.name for node in made.nodes] == ["gtld-2", "cctld-1"]
+    assert [node.name for node in made.options.to] == ["resolver-1"]
+    assert "between gtld-2 and resolver-1, either way, is lost" in made.describe()
+
+
+def test_where_large_packets_are_lost_is_where_answers_go() -> None:
+    made = planned("oversize", above="512B")
+    assert "that gtld-1 sends to anybody is lost if it has more than 512 octets" in made.describe()
+    assert pair(TEXTBOOK, made.nodes[0], (), ("out",), query_tells=True).asker is made.nodes[0]
+
+
 def test_seeds() -> None:
     def seed(name: str = "loss", node: str = NODE, **how: Any) -> int:
         return planned(name, node, share="5%", **how).rule().seed
@@ -213,6 +235,27 @@ def test_loss_has_to_be_seen_unless_chance_explains_it() -> None:
     assert judged("loss", seen(), 20, 0), "0.95^20 is one"
     assert judged("loss", seen(), 12, 4, share=None, every=3)
     assert not judged("loss", seen(), 12, 3, share=None, every=3)
+
+
+def test_a_declared_link_is_not_taken_for_the_fault() -> None:
+    made = planned("latency", delay="80ms")
+    state = State(made.rule(), 5, 5, 5, 1.0)
+    assert not made.kind.judge(made.values, Evidence(seen(), seen(least=0.1), state, 1, declared=0.1)).bites
+    assert made.kind.judge(made.values, Evidence(seen(), seen(least=0.18), state, 1, declared=0.1)).bites
+
+
+def test_damage_has_to_be_found_by_the_receiver() -> None:
+    made = planned("corrupt", share="50%")
+    state = State(made.rule(), 20, 20, 9, 1.0)
+    assert not made.kind.judge(made.values, Evidence(seen(), seen(), state, 1)).bites
+    assert made.kind.judge(made.values, Evidence(seen(), seen(), state, 1, checksum_errors=9)).bites
+
+
+def test_wrong_checksums_are_read_from_the_kernels_tables() -> None:
+    snmp = (
+        "Tcp: InErrs InCsumErrors\nTcp: 7 2\nUdp: InErrors InCsumErrors MemErrors\nUdp: 9 3 0\nUdpLite: InCsumErrors\n"
+    )
+    assert measuring._wrong_checksums(snmp + "UdpLite: 100\nUdp6InErrors 8\nUdp6InCsumErrors 4\n") == 9
 
 
 def test_blackhole_and_reject_are_total() -> None:
