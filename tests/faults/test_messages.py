@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import tenacity
+from faulttools import eventually, exactly, in_helper
 
 from lab import Answer, BadInput, Lab
 from lab.errors import NoEffect
@@ -27,7 +27,6 @@ NAME, ADDRESS, OTHER = "www.example.com", "192.0.2.80", "mail.example.com"
 PATIENT = 5.0  # seconds for an answer that has to come
 SOON = 0.4  # seconds after which one that must not come is not waited for
 WIDE = 0.5  # seconds that a busy machine may add
-WITHIN = 30.0  # seconds for something to come about on a busy machine
 LISTENING = ":4E55 "  # the proxy's port, 20053, as /proc/net/tcp has it
 
 
@@ -61,24 +60,6 @@ def healthy(lab: Lab) -> None:
         answer = asked(lab, transport=transport)
         assert answer.data() == (ADDRESS,), f"{transport}: {answer.status}"
         assert answer.latency < WIDE
-
-
-def eventually(check: Callable[[], Any], within: float = WITHIN) -> Any:
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(AssertionError),
-        wait=tenacity.wait_fixed(0.02),
-        stop=tenacity.stop_after_delay(within),
-        reraise=True,
-    )
-    return retrying(check)
-
-
-def in_helper(lab: Lab, node: str, command: str) -> str:
-    container = helper.name(lab.name, node, CONDITIONER)
-    done = subprocess.run(
-        ["docker", "exec", container, "sh", "-c", command], capture_output=True, text=True, check=True
-    )
-    return done.stdout
 
 
 def counters(made: MessageFault) -> tuple[int, int]:
@@ -353,10 +334,6 @@ def test_a_connection_goes_on_when_the_fault_is_healed(lab: Lab) -> None:
     client.stdin.close()
     assert client.wait(10) == 0
     eventually(lambda: exactly("authority" in helper.running(lab.api, lab.name, CONDITIONER), False))
-
-
-def exactly(value: object, wanted: object) -> None:
-    assert value == wanted
 
 
 def test_fifty_cycles_leave_nothing(lab: Lab) -> None:

@@ -6,7 +6,7 @@ import struct
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.agent.conditions import Rule
@@ -58,6 +58,7 @@ def check(packet: bytes, version: int) -> None:
     assert packet[start + 6 : start + 8] != b"\0\0", "0 is no checksum"
 
 
+@settings(deadline=None)  # a busy machine is no judge
 @given(st.binary(max_size=3000), st.binary(max_size=300), st.sampled_from([4, 6]), st.booleans())
 def test_lengths_and_checksums(new: bytes, old: bytes, version: int, options: bool) -> None:
     packet = udp(old, version, options=bytes(8) if options and version == 4 else b"")
@@ -94,6 +95,7 @@ def test_what_has_no_message(packet: bytes) -> None:
     assert datagram(packet) is None
 
 
+@settings(deadline=None)  # a busy machine is no judge
 @given(st.binary(max_size=100))
 def test_no_octets_can_stop_it(noise: bytes) -> None:
     messages = rules()

@@ -9,7 +9,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 from dns.exception import DNSException
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.agent.conditions import Rule
@@ -201,6 +201,7 @@ def test_faults_of_tcp_are_no_faults_of_udp() -> None:
     assert not rewrite({"kind": "close", "after": 12}, 1).apply(short, read), "there is nothing to cut off"
 
 
+@settings(deadline=None)  # a busy machine is no judge
 @given(st.binary(max_size=120), st.sampled_from(sorted(KINDS)), st.booleans())
 def test_no_octets_can_stop_it(noise: bytes, kind: str, udp: bool) -> None:
     """A header that says response, and anything behind it; or anything at all."""
@@ -217,6 +218,7 @@ def test_no_octets_can_stop_it(noise: bytes, kind: str, udp: bool) -> None:
             assert message.wire == wire
 
 
+@settings(deadline=None)  # a busy machine is no judge
 @given(st.binary(max_size=60))
 def test_whatever_comes_has_a_fate(noise: bytes) -> None:
     messages = settled(*(rule(kind=kind) for kind in KINDS))
