@@ -11,9 +11,8 @@ from ipaddress import ip_address, ip_network
 from random import Random
 from typing import Any, Final, Protocol
 
-from .message import HEADER, encode_name
 from .protocol import ProtocolError
-from .wire import AAAA, ADDITIONAL, ANSWER, OPT, A, Asked, Unreadable, opt, records
+from .wire import AAAA, ADDITIONAL, ANSWER, HEADER, OPT, A, Asked, Unreadable, opt, records
 
 DOCUMENTATION: Final = tuple(
     ip_network(network) for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
@@ -22,7 +21,8 @@ DOCUMENTATION: Final = tuple(
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED, BADVERS = 0, 1, 2, 3, 4, 5, 16
 _TC, _AA = 0x02, 0x04  # in the third octet of the header
-_ROOT_SERVERS: Final = tuple(f"{letter}.root-servers.net." for letter in "abcdefghijklm")
+_ROOT_SERVERS: Final = b"abcdefghijklm"  # the first labels of their names
+_DOMAIN: Final = b"\x0croot-servers\x03net\0"
 _REFERRAL_TTL: Final = 518400  # of the root's NS set (RFC 8109 section 3)
 
 
@@ -333,9 +333,8 @@ def _instead(
 
 def _upward(start: int) -> tuple[bytes, ...]:
     """Return the NS records of the root; the first is to be at `start`, and the others' names point into it."""
-    first = encode_name(_ROOT_SERVERS[0])
-    domain = 0xC000 | start + 1 + 10 + 2  # behind owner, fixed part and the first label
-    names = [first, *(b"\1" + name[:1].encode() + domain.to_bytes(2, "big") for name in _ROOT_SERVERS[1:])]
+    domain = (0xC000 | start + 1 + 10 + 2).to_bytes(2, "big")  # behind owner, fixed part and the first label
+    names = [b"\1%c%b" % (letter, domain if place else _DOMAIN) for place, letter in enumerate(_ROOT_SERVERS)]
     fixed = b"\0" + b"\0\2\0\1" + _REFERRAL_TTL.to_bytes(4, "big")
     return tuple(fixed + len(name).to_bytes(2, "big") + name for name in names)
 

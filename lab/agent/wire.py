@@ -6,8 +6,8 @@ Layout: RFC 1035 section 4.1, OPT: RFC 6891 section 6.1. Messages come from the 
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from .message import HEADER
-
+HEADER: Final = 12
+"""Octets of a message header; as in :mod:`.message`, which would bring all of dnslib along."""
 OPT: Final = 41
 A: Final = 1
 AAAA: Final = 28
