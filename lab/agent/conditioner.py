@@ -25,13 +25,17 @@ from typing import Any, Final
 from .conditions import Rule, State
 from .copies import Copier
 from .damage import damaged
+from .datagrams import leads_to_proxy, through
 from .effects import Effect, Fate, effect
 from .firewall import BLANK, QUEUE, REJECTED, Firewall
 from .kernel import nfqueue_refused
 from .loop import READ, Loop, Timer
+from .messages import MessageRule, Messages
 from .nfqueue import IN, OUT, Packet, Queue
 from .owner import Owner
 from .protocol import ProtocolError, decode_line
+from .proxy import Proxy
+from .redirect import REDIRECTED
 
 SOCKET: Final = "/run/conditioner"
 _FIRST: Final = 10.0  # seconds in which the first owner has to come
@@ -47,7 +51,8 @@ class Active:
     def __init__(self, rule: Rule, owner: Owner | None) -> None:
         self.rule = rule
         self.owner = owner
-        self.effect: Effect = effect(rule.effect, rule.seed)
+        self.messages = MessageRule(rule) if rule.match else None
+        self.effect: Effect | None = None if rule.match else effect(rule.effect, rule.seed)
         self.ends = time.monotonic() + rule.lasts
         self.deadline: Timer | None = None
         self.seen = self.matched = self.acted = 0
@@ -57,6 +62,8 @@ class Active:
 
     def apply(self, fate: Fate, hook: int, protocol: int, peer: bytes, size: int, now: float) -> None:
         """Add to the fate of a packet, if it is one of the rule's."""
+        if self.effect is None:
+            return
         self.seen += 1
         if hook in self._hooks and protocol in self._protocols and (not self._peers or peer in self._peers):
             self.matched += 1
@@ -65,23 +72,28 @@ class Active:
     def restart(self) -> None:
         """Put the counters to 0, chance back to the seed, and the deadline as far off as at first."""
         self.ends = time.monotonic() + self.rule.lasts
+        if self.messages is not None:
+            self.messages.restart()
+            return
         self.effect = effect(self.rule.effect, self.rule.seed)
         self.seen = self.matched = self.acted = 0
 
     @property
     def state(self) -> State:
         """The rule with its counters."""
+        counted = self if self.messages is None else self.messages
         left = None if self.owner is None else max(0.0, self.ends - time.monotonic())
-        return State(self.rule, self.seen, self.matched, self.acted, left)
+        return State(self.rule, counted.seen, counted.matched, counted.acted, left)
 
 
 class Traffic:
     """Takes packets from the queue and gives each its verdict when its time has come."""
 
-    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active]) -> None:
+    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active], messages: Messages) -> None:
         self._loop = loop
         self._queue = queue
         self._rules = rules
+        self._messages = messages
         self._copier = Copier(BLANK)
         self._held: list[tuple[float, int, bytes]] = []  # when, order of arrival, verdict
         self._order = 0
@@ -96,10 +108,14 @@ class Traffic:
                 copy = self._copier.content(packet)
                 at_once.append(self._queue.accept_changed(packet.id, copy) if copy else self._queue.drop(packet.id))
                 continue
+            if self._messages and leads_to_proxy(packet, self._messages):
+                at_once.append(self._queue.accept_marked(packet.id, REDIRECTED))
+                continue
             fate = self._fate(packet, now)
-            verdict = self._verdict(packet, fate)
+            sent = through(packet, self._messages, fate) if self._messages else packet
+            verdict = self._verdict(sent, fate, altered=sent is not packet)
             for _ in range(fate.copies if not (fate.lost or fate.rejected) else 0):
-                self._loop.at(now + fate.delay, partial(self._copier.copy, packet))
+                self._loop.at(now + fate.delay, partial(self._copier.copy, sent))
             if fate.delay <= 0 or fate.lost:
                 at_once.append(verdict)
             else:
@@ -123,13 +139,14 @@ class Traffic:
             rule.apply(fate, packet.hook, protocol, peer, size, now)
         return fate
 
-    def _verdict(self, packet: Packet, fate: Fate) -> bytes:
+    def _verdict(self, packet: Packet, fate: Fate, *, altered: bool) -> bytes:
         if fate.lost:
             return self._queue.drop(packet.id)
         if fate.rejected:
             return self._queue.accept_marked(packet.id, REJECTED)
-        if fate.damage:
-            return self._queue.accept_changed(packet.id, damaged(packet.content, fate.damage))
+        changed = damaged(packet.content, fate.damage) if fate.damage else packet.content
+        if altered or fate.damage:
+            return self._queue.accept_changed(packet.id, changed)
         return self._queue.accept(packet.id)
 
     def _set_alarm(self) -> None:
@@ -163,10 +180,12 @@ class Conditioner:
         self._rules: dict[str, Active] = {}
         self._owners: set[Owner] = set()
         self._running = True
+        self._messages = Messages()
+        self._proxy = Proxy(self._loop, self._messages)
         self._traffic: Traffic | None = None
         self._refusal = ""
         try:
-            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules)
+            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules, self._messages)
         except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
             self._refusal = nfqueue_refused(error)
         self._firewall = Firewall(self._loop)
@@ -207,6 +226,7 @@ class Conditioner:
             try:
                 self._firewall.clear()
             finally:
+                self._proxy.close()
                 if self._traffic is not None:
                     self._traffic.close()
 
@@ -241,7 +261,11 @@ class Conditioner:
             self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
             self._apply(lambda _complaint: None)
             if not self._owners and not self._declared():
-                self._alone = self._loop.at(time.monotonic() + _LINGER, self.end)
+                self._linger()
+
+    def _linger(self) -> None:
+        """End in a while, unless an owner comes; connections that go by the proxy are not cut off."""
+        self._alone = self._loop.at(time.monotonic() + _LINGER, self._linger if self._proxy.busy else self.end)
 
     def _handle(self, owner: Owner, line: bytes) -> None:
         request: dict[str, Any] = {}
@@ -347,7 +371,15 @@ class Conditioner:
         return dropped
 
     def _apply(self, done: Callable[[str], None]) -> None:
-        self._firewall.ask([active.rule for active in self._rules.values()], done)
+        rules = [active.rule for active in self._rules.values()]
+        self._messages.settle(self._rules.values())
+        try:
+            # Before connections are led there; when none is wanted any more none is marked for it.
+            self._proxy.listen(any(rule.match and "tcp" in rule.transports for rule in rules))
+        except OSError as error:
+            done(f"the proxy for TCP cannot listen: {error.strerror}")
+        else:
+            self._firewall.ask(rules, done)
 
 
 def _discard(wakeups: socket.socket) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lab.runtime.lab import RunningLab
 
 
-def inject(lab: RunningLab, name: str, target: str | Sequence[str], **how: Any) -> Fault:
+def inject(lab: RunningLab, name: str, target: str | Sequence[str], /, **how: Any) -> Fault:
     """Inject a fault and measure it; see `lab.Lab.fault`."""
     fault = plan(lab.topology, name, target, how).fault(lab)
     try:

@@ -30,23 +30,34 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkKind(Kind):
-    """A fault on the packets of a link; `effect` and `judge` raise nothing but `BadInput`."""
+class RuleKind(Kind):
+    """A fault that the conditioner of a node does; `effect` raises nothing but `BadInput`."""
 
-    effect: Callable[[Values], Mapping[str, Any]]  # what the conditioner is told: see lab.agent.effects
-    words: Callable[[Values], str]  # what happens to a packet: "comes 80 ms later"
-    judge: Callable[[Values, Evidence], Verdict]
-    probes: Callable[[Values], int] = lambda _values: 5  # queries that show whether it bites
-    patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
-    padding: Callable[[Values], int] | None = None  # octets that the queries are made larger by, if that matters
-    checksums: bool = False  # whether the receiver is asked for the wrong ones it has met
-    every_peer: bool = False  # measured to each peer, not to one
+    effect: Callable[[Values], Mapping[str, Any]]  # what the conditioner is told: see lab.agent.effects and rewrites
+    words: Callable[[Values], str]  # what happens to a packet or message: "comes 80 ms later"
     direction: Literal["in", "out", "both"] = "in"  # when none is asked for
 
     @property
     def options(self) -> Sequence[str]:
         """All of them."""
         return OPTIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkKind(RuleKind):
+    """A fault on the packets of a link; `judge` raises nothing but `BadInput`."""
+
+    judge: Callable[[Values, Evidence], Verdict]
+    probes: Callable[[Values], int] = lambda _values: 5  # queries that show whether it bites
+    patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
+    padding: Callable[[Values], int] | None = None  # octets that the queries are made larger by, if that matters
+    checksums: bool = False  # whether the receiver is asked for the wrong ones it has met
+    every_peer: bool = False  # measured to each peer, not to one
+
+    @property
+    def level(self) -> str:
+        """The packets of a link."""
+        return "link"
 
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """A rule at each of the nodes. Raises `BadInput` when parameters contradict each other."""
@@ -57,9 +68,9 @@ class LinkKind(Kind):
 class LinkPlan(Plan):
     """A fault on the links of one node. Raises `BadInput` when the node is its own peer."""
 
-    kind: LinkKind
+    kind: RuleKind
 
-    def __init__(self, kind: LinkKind, node: Node, values: Values, options: Options) -> None:
+    def __init__(self, kind: RuleKind, node: Node, values: Values, options: Options) -> None:
         if node in options.to:
             raise BadInput(f"a link has two ends: {node.name} is not its own peer")
         self.kind, self.nodes, self.values, self.options = kind, (node,), values, options
@@ -157,8 +168,9 @@ class LinkFault(Fault):
     def begin(self) -> None:
         """Measure, put the rule in force, measure again."""
         made, kind, node = self.plan, self.plan.kind, self._node
+        assert isinstance(kind, LinkKind)
         transport: Transport = made.transports[0]
-        ends = self._ends()
+        ends = self._ends(kind)
         receivers = {end.name for found in ends for end in (found.asker, found.answerer)} if kind.checksums else set()
         padding = kind.padding(made.values) if kind.padding else 0
         slow = links.patience(self._lab.topology, [node])
@@ -189,12 +201,12 @@ class LinkFault(Fault):
         # What follows is to depend on the seed alone, not on how many packets the probes took; and its time begins now.
         self._lab.links.restart(node, self._rule.id)
 
-    def _ends(self) -> list[Pair]:
+    def _ends(self, kind: LinkKind) -> list[Pair]:
         """Who asks whom, to measure it."""
         made, topology = self.plan, self._lab.topology
-        if made.kind.every_peer:
+        if kind.every_peer:
             return pairs(made.node, made.options.to)
-        query_tells = made.kind.padding is not None
+        query_tells = kind.padding is not None
         return [pair(topology, made.node, made.options.to, made.directions, query_tells=query_tells)]
 
     def heal(self) -> None:

@@ -33,6 +33,11 @@ class NodeKind(Kind):
     words: str  # what happens to the node: "is frozen"
     state: str  # that the node is in afterwards, as NodeHandle says
 
+    @property
+    def level(self) -> str:
+        """A whole node."""
+        return "node"
+
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """The same at each of the nodes."""
         return together([NodePlan(self, node, values, options) for node in nodes])

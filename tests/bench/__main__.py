@@ -32,7 +32,7 @@ from lab.runtime.images import ensure_images
 from lab.runtime.parallel import each
 from lab.runtime.status import status
 from lab.topology.declaration import Declaration, Gateway, Network
-from tests.bench import links
+from tests.bench import links, messages
 from tests.bench.figures import Figure, spread, throughput, timed
 
 ROUNDS = 3
@@ -186,6 +186,7 @@ GROUPS = {
     "running": running,
     "clock": clock_cost,
     "faults": links.faults,
+    "messages": messages.figures,
     "links": links.declared,
     "processes": processes,
     "tests": tests,

@@ -29,8 +29,11 @@ def test_only_the_asked_packets_are_queued() -> None:
     assert not lines(text, "-A dnslab-out")
     text = rules_text([rule(peers=PEERS, directions=("out",))], 6, there=False)
     assert lines(text, "-A dnslab-out") == [
-        f"-A dnslab-out -d fd53::11 -p {transport} -j NFQUEUE --queue-num 53 --queue-bypass"
-        for transport in ("tcp", "udp")
+        "-A dnslab-out -p tcp -m conntrack --ctstate DNAT --ctdir ORIGINAL -j RETURN",
+        *(
+            f"-A dnslab-out -d fd53::11 -p {transport} -j NFQUEUE --queue-num 53 --queue-bypass"
+            for transport in ("tcp", "udp")
+        ),
     ]
 
 

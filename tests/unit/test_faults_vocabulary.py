@@ -9,9 +9,11 @@ import pytest
 from lab import labs
 from lab.agent.conditions import State
 from lab.agent.effects import effect
+from lab.agent.messages import MessageRule
 from lab.errors import BadInput
 from lab.faults import kind, kinds, measuring, plan
 from lab.faults.link import LinkPlan
+from lab.faults.matching import question
 from lab.faults.measuring import Evidence, Observation, pair
 from lab.faults.values import show_rate, show_time
 from lab.topology.derive import derive
@@ -24,13 +26,16 @@ NEEDED: dict[str, dict[str, Any]] = {
     "duplicate": {"share": 0.5},
     "reorder": {"share": "25%"},
     "rate": {"rate": "64kbit"},
+    "dns-delay": {"delay": "80ms"},
+    "slow-drip": {"rate": 20},
+    "ttl": {"ttl": 5},
     "corrupt": {"share": "20%"},
     "oversize": {"above": "512B"},
     "partition": {"to": "resolver-1"},
 }
 
 
-def planned(name: str, node: str = NODE, **how: Any) -> Any:
+def planned(name: str, node: str = NODE, /, **how: Any) -> Any:
     return plan(TEXTBOOK, name, node, how)
 
 
@@ -41,7 +46,7 @@ def test_every_fault_can_be_planned_and_described(name: str) -> None:
     assert made.describe().endswith(", for 1h at the most.")
     if isinstance(made, LinkPlan):
         rule = made.rule()
-        effect(rule.effect, rule.seed)  # the conditioner understands it
+        MessageRule(rule) if rule.match else effect(rule.effect, rule.seed)  # the conditioner understands it
         assert rule.about["words"] == made.describe()
 
 
@@ -106,6 +111,27 @@ def test_every_example_is_a_fault_of_the_textbook_lab(name: str) -> None:
         ("blackhole", {"share": 0.5}, "has no parameter 'share'"),
         ("stop", {"to": "root-a"}, r"stop has no to \(it is a fault of a whole node"),
         ("lattency", {}, "did you mean 'latency'"),
+        ("servfail", {"share": 0.5, "every": 2}, "servfail: share is by chance, every is exact"),
+        ("servfail", {"name": "a.com", "under": "com"}, "give one of them"),
+        ("servfail", {"name": "a..com"}, "empty label"),
+        ("servfail", {"name": "a\\.com"}, "without escapes"),
+        ("servfail", {"under": "*.com"}, "those are for name"),
+        ("servfail", {"type": "ADRESS"}, "unknown type"),
+        ("servfail", {"type": "A,"}, "unknown type"),
+        ("servfail", {"of": "queries"}, "has no parameter 'of'"),
+        ("dns-delay", {"delay": "1s", "of": "question"}, "one of answers, queries"),
+        ("dns-delay", {"delay": "0s"}, "from 100us"),
+        ("wrong-address", {"ipv4": "10.53.0.1"}, "only addresses for documentation: 192.0.2.0/24"),
+        ("wrong-address", {"ipv4": "2001:db8::1"}, "an IPv4 address"),
+        ("wrong-address", {"ipv6": "fd53::1"}, "only addresses for documentation"),
+        ("wrong-address", {"ipv4": "web"}, "IPv4 or IPv6 address"),
+        ("ttl", {}, "needs ttl"),
+        ("ttl", {"ttl": -1}, "from 0 to 2147483647"),
+        ("lame", {"referral": "down"}, "one of upward, none"),
+        ("truncate", {"transport": "tcp"}, "only be over UDP"),
+        ("early-close", {"transport": "udp"}, "only be over TCP"),
+        ("slow-drip", {"rate": 0}, "from 1 to below"),
+        ("slow-drip", {"rate": 20, "to": NODE}, "not its own peer"),
     ],
 )
 def test_bad_input_comes_with_advice(name: str, how: dict[str, Any], advice: str) -> None:
@@ -278,6 +304,49 @@ def test_several_nodes_are_meant_by_a_list_a_role_or_a_zone(target: str | list[s
     assert [node.name for node in made.nodes] == nodes
     assert made.about()["node"] == ",".join(nodes)
     assert all(node in made.describe() for node in nodes)
+
+
+def test_the_words_of_a_message_fault_say_which_messages() -> None:
+    made = planned("servfail", under="com", type="a", every=3, to="resolver-1")
+    assert made.describe().startswith(
+        "Every answer over UDP and TCP for com. and below of type A if it is number 3, 6 and so on "
+        "that gtld-1 sends to resolver-1 says SERVFAIL and nothing else"
+    )
+    queries = planned("dns-drop", of="queries", direction="in", transport="udp").describe()
+    assert queries.startswith("Every query over UDP that arrives at gtld-1 from anybody vanishes")
+
+
+@pytest.mark.parametrize(
+    ("node", "how", "asker", "answerer"),
+    [
+        (NODE, {}, "host", NODE),
+        (NODE, {"to": "resolver-1"}, "resolver-1", NODE),
+        ("resolver-1", {}, "host", "resolver-1"),
+        ("resolver-1", {"direction": "in"}, "resolver-1", "example-1"),
+        ("resolver-1", {"direction": "in", "to": NODE}, "resolver-1", NODE),
+        ("host", {"direction": "in"}, "host", "resolver-1"),
+    ],
+)
+def test_who_asks_whom_about_messages(node: str, how: dict[str, Any], asker: str, answerer: str) -> None:
+    ends = planned("servfail", node, name="www.example.com", **how).ends(TEXTBOOK)
+    assert (ends.asker.name, ends.answerer.name) == (asker, answerer)
+
+
+@pytest.mark.parametrize(
+    ("how", "node", "asked"),
+    [
+        ({}, "example-1", ("example.com.", "A")),
+        ({"name": "www.example.com", "type": "AAAA"}, "example-1", ("www.example.com.", "AAAA")),
+        ({"name": "*.example.com", "type": "SRV"}, "example-1", ("_sip._tcp.example.com.", "SRV")),
+        ({"under": "mail.example.com"}, "example-1", ("mail.example.com.", "A")),
+        ({"type": "MX"}, "example-1", ("example.com.", "MX")),
+        ({"name": "no?such.*.org", "type": "TXT"}, "example-1", ("nopsuch.probe.org.", "TXT")),
+        ({"under": "example.net"}, "example-1", ("example.net.", "A")),
+    ],
+)
+def test_what_is_asked_to_measure_a_message_fault(how: dict[str, str], node: str, asked: tuple[str, str]) -> None:
+    made = planned("servfail", node, **how)
+    assert question(TEXTBOOK, TEXTBOOK.nodes[node], made.values, ("A",)) == asked
 
 
 def test_a_fault_of_a_node_has_no_direction() -> None:
