@@ -64,7 +64,9 @@ class CrashLoop(WrittenFault):
         crashes = waiting(lambda: self.crashes)
         took, again = time.monotonic() - start, node.life
         got = f"{crashes} crash in the first {took:.1f} s, and started again" if again else "no new start"
-        self.verdict = Verdict(f"a crash every {show_time(period)}", got, bites=bool(crashes) and again != life)
+        self.verdict = Verdict(
+            f"a crash {show_time(period)} after each start", got, bites=bool(crashes) and again != life
+        )
         if not self.verdict.bites:
             raise NoEffect(f"{kind.name} of {node.name} has no effect: asked for {self.asked}, got {got}")
 
@@ -94,9 +96,11 @@ def crasher(lab: str, id: str) -> Callable[[], bool]:
 FAULT = CrashLoopKind(
     name="crash-loop",
     summary="The program is killed (SIGKILL) and started again, over and over, as a supervisor does.",
-    parameters=(Parameter("period", "from one crash to the next", "time: 0.5s to 1h", time_value(0.5, 3600.0), 5.0),),
+    parameters=(
+        Parameter("period", "from a start to the next crash", "time: 0.5s to 1h", time_value(0.5, 3600.0), 5.0),
+    ),
     does=lambda node: node.kill(),
-    words=lambda values: f"crashes every {show_time(values['period'])} and is started again at once",
+    words=lambda values: f"crashes {show_time(values['period'])} after each start and is started again at once",
     state="running",
     example="crash-loop gtld-1 --param period=3s",
 )

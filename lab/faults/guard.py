@@ -6,6 +6,7 @@ pipe: the end of the pipe without a word is the owner's death, however it came.
 
 from __future__ import annotations
 
+import math
 import select
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import Literal
 
 _HEALED = b"healed\n"
+_MOMENT = 0.5  # seconds
 _PAUSE = 0.5  # seconds between two tries to heal
 _TRIES_FOR = 60.0  # seconds: what cannot be healed now, as a paused server cannot be told to reload, may be soon
 
@@ -59,38 +61,43 @@ class Guard:
                 self.crashes += 1
 
 
-def watch(act: Callable[[], bool] | None, every: float, lasts: float) -> bool:
-    """Wait for a word, the end of the pipe or of the time; whether there is something to heal.
+def watch(lasts: float, act: Callable[[], bool] | None = None, every: float = 0.0) -> bool | None:
+    """Wait for a word, the end of the pipe or of the time, seconds; whether there is something to heal.
 
-    Meanwhile `act` is called every so many seconds, at once to begin with, until it says that there is no more to do.
+    `act` is called at once and `every` seconds after it has returned, until it says that there is no more to do. None
+    when the time is up.
     """
     start = time.monotonic()
-    ends, due = start + lasts, start
-    while True:
-        now = time.monotonic()
-        if now >= ends:
-            return True
+    due = start if act is not None else math.inf
+    while (now := time.monotonic()) < start + lasts:
         if act is not None and now >= due:
             if not act():
                 return False
-            due = max(due + every, time.monotonic())
+            due = time.monotonic() + every
             continue
-        ready, _, _ = select.select([sys.stdin], [], [], (ends if act is None else min(ends, due)) - now)
+        ready, _, _ = select.select([sys.stdin], [], [], min(start + lasts, due) - now)
         if ready:
             return sys.stdin.buffer.readline() != _HEALED
+    return None
 
 
 def main() -> None:
     """Guard until dismissed, and heal."""
     lab, task, what, lasts, every = sys.argv[1:]
-    deadline = time.monotonic() + float(lasts)
-    # What healing needs is loaded now, not when there are two seconds left for it.
+    ends = time.monotonic() + float(lasts)
+    # A fault of a moment costs no more than a bare Python. For the others, what healing needs is loaded soon: with
+    # two seconds left for it is too late.
+    wrong = watch(min(float(lasts), _MOMENT)) if task != "crash" else None
+    if wrong is False:
+        return
     from lab.faults import crash_loop, written
     from lab.runtime.containers import revive
     from lab.runtime.engine import connect
 
-    act = crash_loop.crasher(lab, what) if task == "crash" else None
-    if not watch(act, float(every), deadline - time.monotonic()):
+    if wrong is None:
+        act = crash_loop.crasher(lab, what) if task == "crash" else None
+        wrong = watch(ends - time.monotonic(), act, float(every))
+    if wrong is False:
         return
     if task == "revive":
         revive(connect().api, lab, what)

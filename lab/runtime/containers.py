@@ -199,20 +199,25 @@ def clock_of(api: APIClient, container: str, besides: Collection[str], skews: Ma
     Others, of nodes that were moved on their own, only add to it. `container` may be stopped, or not yet started; the
     nodes `besides` do not count.
     """
+    offsets = clocks(api, container)
+    found = (offset - skews.get(node, 0) for node, offset in offsets.items() if node not in besides)
+    return min(found, default=0)
+
+
+def clocks(api: APIClient, container: str) -> dict[str, int]:
+    """How far the clock of each node is ahead, nanoseconds; `container` may be stopped, or not yet started."""
     from docker.errors import NotFound
 
     try:
         pieces, _ = api.get_archive(container, f"{FOLDER}/{CLOCKS}")
     except NotFound:
-        return 0
+        return {}
     with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
-        offsets = {
+        return {
             entry.name.rpartition("/")[2]: struct.unpack("=q", content.read(8))[0]
             for entry in archive
             if (content := archive.extractfile(entry)) is not None
         }
-    found = (offset - skews.get(node, 0) for node, offset in offsets.items() if node not in besides)
-    return min(found, default=0)
 
 
 def _container(entry: dict[str, Any]) -> Container:
