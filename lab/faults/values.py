@@ -125,45 +125,6 @@ def number(least: float, below: float) -> Callable[[Any], float]:
     return read
 
 
-def text(value: Any) -> str:
-    """A reader of texts that are not empty: names, records."""
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("it is text, and not empty")
-    return value.strip()
-
-
-def ttl(value: Any) -> int:
-    """A reader of TTLs, as in a zone file: seconds, or `1h30m`; 0 to 2^31-1 (RFC 2181 section 8)."""
-    import dns.exception
-    import dns.ttl
-
-    said = str(value).strip()
-    try:
-        seconds = int(said) if said.lstrip("-").isdecimal() else dns.ttl.from_text(said)
-    except dns.exception.DNSException:
-        raise ValueError("a TTL is written in seconds (30), or with units (1h, 2d)") from None
-    if not 0 <= seconds < 2**31:
-        raise ValueError(f"it goes from 0 to {2**31 - 1} (RFC 2181 section 8)")
-    return seconds
-
-
-def span(most: float) -> Callable[[Any], float]:
-    """A reader of steps of a clock, forward or back: `"+10m"`, `"-2d"` or a timedelta, as seconds; never 0."""
-
-    def read(value: Any) -> float:
-        if isinstance(value, timedelta):
-            seconds = value.total_seconds()
-        else:
-            said = str(value).strip()
-            size = _quantity(said.lstrip("+-"), {**_TIMES, "d": 86400.0}, "a step", "+10m, -90s or +2d")
-            seconds = -size if said.startswith("-") else size
-        if not 0 < abs(seconds) <= most:
-            raise ValueError(f"it is not 0, and {show_time(most)} at the most, forward or back")
-        return seconds
-
-    return read
-
-
 def one_of(*words: str) -> Callable[[Any], str]:
     """A reader of one of some words."""
 

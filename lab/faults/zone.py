@@ -11,7 +11,7 @@ from lab.faults.fault import Fault
 from lab.faults.kind import Verdict
 from lab.faults.plan import Options, Plan
 from lab.faults.serving import Question, expected, observe, settle
-from lab.faults.values import Parameter, Values, text
+from lab.faults.values import Values
 from lab.faults.written import WrittenFault, WrittenKind
 from lab.runtime import ledger, zonedata
 from lab.runtime.parallel import each
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lab.runtime.ledger import Entry
     from lab.topology.model import Node, Topology, Zone
 
-ZONE = Parameter("zone", "which zone, where the servers have several that could be meant", "domain name", text, None)
 _LOG_LINES = 4
 
 

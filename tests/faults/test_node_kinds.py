@@ -149,7 +149,7 @@ def test_somebody_else_ends_a_crash_loop(lab: Lab) -> None:
 # clock-skew
 
 
-@pytest.mark.parametrize(("by", "seconds"), [("+10m", 600.0), ("-2d", -172800.0)])
+@pytest.mark.parametrize(("by", "seconds"), [("+10m", 600.0), ("-48h", -172800.0)])
 @pytest.mark.parametrize("node", ["tld", "resolver"])
 def test_a_skewed_clock(lab: Lab, node: str, by: str, seconds: float) -> None:
     assert off(lab, node) == pytest.approx(0, abs=0.5)
