@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from faulttools import Stopwatch, cli, eventually, exactly, guards, owner, volumes
+from zonetools import Stopwatch, cli, eventually, exactly, guards, owner, volumes
 
 from lab import BadInput, Lab, labs
 from lab.errors import NoEffect

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulttools import Stopwatch, cli, eventually, exactly, guards, owner, volumes
+from zonetools import Stopwatch, cli, eventually, exactly, guards, owner, volumes
 
 from lab import BadInput, EnvironmentProblem, Lab
 from lab.errors import NoEffect

@@ -1,4 +1,4 @@
-"""What the tests of faults share: waiting for a thing, and other processes that break something."""
+"""What the tests of zone data and of nodes share: waiting, other processes that break something, what is left."""
 
 from __future__ import annotations
 
