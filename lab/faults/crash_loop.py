@@ -71,6 +71,7 @@ class CrashLoop(WrittenFault):
 
 def crasher(lab: str, id: str) -> Callable[[], bool]:
     """For the guard: crash the node of an entry and print a line; False when the entry is gone."""
+    from lab.faults.guard import heal
     from lab.runtime.containers import crash
     from lab.runtime.engine import connect
     from lab.runtime.ledger import Ledger
@@ -85,6 +86,7 @@ def crasher(lab: str, id: str) -> Callable[[], bool]:
                 return False
             [node] = found.nodes
             if crash(api, lab, node):
+                heal(lab, node)
                 print("crashed", flush=True)  # noqa: T201 - to the owner
         return True
 

@@ -81,6 +81,14 @@ def watch(lasts: float, act: Callable[[], bool] | None = None, every: float = 0.
     return None
 
 
+def heal(lab: str, node: str) -> None:
+    """Let a node's container run, whatever was done to it; no container is fine, the lab is down."""
+    from lab.runtime.containers import revive
+    from lab.runtime.engine import connect
+
+    revive(connect().api, lab, node)
+
+
 def main() -> None:
     """Guard until dismissed, and heal."""
     lab, task, what, lasts, every = sys.argv[1:]
@@ -90,17 +98,18 @@ def main() -> None:
     wrong = watch(min(float(lasts), _MOMENT)) if task != "crash" else None
     if wrong is False:
         return
-    from lab.faults import crash_loop, written
-    from lab.runtime.containers import revive
+    from lab.faults import crash_loop, kinds, written
     from lab.runtime.engine import connect
 
+    kinds()
+    connect().close()
     if wrong is None:
         act = crash_loop.crasher(lab, what) if task == "crash" else None
         wrong = watch(ends - time.monotonic(), act, float(every))
     if wrong is False:
         return
     if task == "revive":
-        revive(connect().api, lab, what)
+        heal(lab, what)
     else:
         written.undo_somehow(lab, what, tries_for=_TRIES_FOR, pause=_PAUSE)
 
