@@ -47,6 +47,11 @@ class CrashLoop(WrittenFault):
     plan: NodePlan
     task: Task = "crash"
 
+    @property
+    def crashes(self) -> int:
+        """Crashes so far, that the guard has told."""
+        return self.guard.crashes if self.guard is not None else 0
+
     def begin(self) -> None:
         """Let the guard begin, and see the first crash."""
         made, kind, node = self.plan, self.plan.kind, running(self._lab, self.plan.node)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 _HEALED = b"healed\n"
@@ -44,13 +45,11 @@ class Guard:
         self._reader.start()
 
     def dismiss(self) -> None:
-        """All is healed: the guard has nothing more to do."""
+        """All is healed: the guard has nothing more to do. Once more is fine."""
         assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(_HEALED)
-            self._process.stdin.close()
-        except BrokenPipeError:  # its time was up, it has healed and gone
-            pass
+        if not self._process.stdin.closed:
+            with suppress(BrokenPipeError), self._process.stdin as word:  # broken: it has healed by itself, and gone
+                word.write(_HEALED)
         self._process.wait()
         self._reader.join()
 

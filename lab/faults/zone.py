@@ -66,7 +66,10 @@ class ZoneKind(WrittenKind):
         zones = {node.name: zonedata.served(lab.topology, node, zone, left) for node in nodes}
         each(lambda node: zonedata.publish(lab, node, zones[node.name]), nodes)
         running = [node.name for node in nodes if lab.nodes[node.name].state == "running"]
-        question = self.asks(zone, entry.data["values"])
+        try:
+            question = self.asks(zone, entry.data["values"])
+        except BadInput:
+            return  # the lab has another lab file by now, and nothing in it that could be asked
         seen = settle(lab, question, {node: look_up(zones[node], *question) for node in running})
         # A server that is silent, behind a broken link for one, has been told all the same.
         wrong = [
