@@ -38,6 +38,11 @@ class RuleKind(Kind):
     direction: Literal["in", "out", "both"] = "in"  # when none is asked for
 
     @property
+    def level(self) -> str:
+        """The packets of a link."""
+        return "link"
+
+    @property
     def options(self) -> Sequence[str]:
         """All of them."""
         return OPTIONS
