@@ -86,7 +86,7 @@ class Kept:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.texts: list[str] = []
-        monkeypatch.setattr(firewall, "_left_behind", lambda: {4: False, 6: False})
+        monkeypatch.setattr(firewall, "_left_behind", lambda: {4: (False, False), 6: (False, False)})
         monkeypatch.setattr(firewall, "_restore", self._restore)
         monkeypatch.setattr(firewall, "_MOMENT", 0.05)
         self.loop = Loop()
