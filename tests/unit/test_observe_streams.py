@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -32,7 +33,7 @@ def events(seen: list[Seen]) -> list[str]:
 def segments(stream: bytes, cuts: list[int], first: int) -> list[bytes]:
     """The stream in segments that end at the cuts; its SYN had the number `first`."""
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    return [tcp(stream[a:b], sequence=first + 1 + a, flags=ACK | PSH) for a, b in zip(places, places[1:], strict=False)]
+    return [tcp(stream[a:b], sequence=first + 1 + a, flags=ACK | PSH) for a, b in pairwise(places)]
 
 
 @settings(max_examples=200, deadline=None)
