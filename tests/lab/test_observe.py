@@ -179,7 +179,7 @@ def tcpdump(lab: Lab, node: str) -> Iterator[Callable[[str], list[str]]]:
         ["tcpdump", "-i", "eth0", "-Z", "root", "-U", "--immediate-mode", "-w", "/tmp/caught.pcap", "port", "53"],
         network_mode=f"container:{labels.container_name(lab.name, node)}",
         cap_drop=["ALL"],
-        cap_add=["NET_RAW"],
+        cap_add=["NET_RAW", "SETGID", "SETUID"],  # it gives up being root, even to be root again
         user="0:0",
         labels={labels.LAB: lab.name},
         auto_remove=True,
@@ -338,8 +338,8 @@ def test_watch_without_a_terminal_is_one_line_an_interval_with_faults(lab: Lab) 
     ("arguments", "text"),
     [
         (("watch", "nobody"), "no node 'nobody'"),
-        (("watch", "--every", "1"), "a time needs its unit"),
-        (("capture", "--for", "-2s", "-o", "/tmp/never"), "no time"),
+        (("watch", "--every", "1"), "the unit is missing"),
+        (("capture", "--for", "-2s", "-o", "/tmp/never"), "a time is not negative"),
         (("capture", "-o", "/nowhere/lab.pcapng"), "cannot be written"),
     ],
 )
