@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from itertools import starmap
 from pathlib import Path
 from statistics import median
 
@@ -37,6 +38,7 @@ from lab.runtime.images import ensure_images
 from lab.runtime.parallel import each
 from lab.runtime.status import status
 from lab.topology.declaration import Declaration, Gateway, Network
+from tests.bench import observe
 
 ROUNDS = 3
 QUERIES = 5000
@@ -278,6 +280,7 @@ GROUPS = {
     "running": running,
     "clock": clock_cost,
     "faults": faults,
+    "observe": lambda: starmap(Figure, observe.figures()),
     "processes": processes,
     "tests": tests,
 }
