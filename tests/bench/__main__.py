@@ -32,7 +32,7 @@ from lab.runtime.images import ensure_images
 from lab.runtime.parallel import each
 from lab.runtime.status import status
 from lab.topology.declaration import Declaration, Gateway, Network
-from tests.bench import links, messages
+from tests.bench import links, messages, observe
 from tests.bench.figures import Figure, spread, throughput, timed
 
 ROUNDS = 3
@@ -188,6 +188,7 @@ GROUPS = {
     "faults": links.faults,
     "messages": messages.figures,
     "links": links.declared,
+    "observe": observe.figures,
     "processes": processes,
     "tests": tests,
 }
