@@ -212,6 +212,7 @@ def flush(
 
     with Lab.attach(lab) as here:
         here.flush(resolver, name=name)
-        flushed = [here.node(resolver).name] if resolver else [handle.name for handle in here.resolvers]
+        caches = [node.name for node in here.topology.nodes.values() if node.caches]
+        flushed = [here.node(resolver).name] if resolver else caches
     what = f"forgot {plain(name)}" if name else "remembers nothing"
     emit({"flushed": flushed, "name": name}, lambda: say("\n".join(f"{node} {what}." for node in flushed)))

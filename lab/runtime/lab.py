@@ -235,8 +235,9 @@ class RunningLab:
         return answers
 
     def flush(self, resolver: str | None = None, *, name: str | None = None) -> None:
-        """Empty the caches of all resolvers or of one, or have them forget one owner name."""
-        chosen = self.resolvers if resolver is None else [self.node(resolver)]
+        """Empty the caches of all nodes that have one or of one node, or have them forget one owner name."""
+        caches = [handle for handle in self.nodes.values() if handle.node.caches]
+        chosen = caches if resolver is None else [self.node(resolver)]
         each(lambda handle: handle.flush(name), chosen)
 
     def reset_clock(self) -> None:

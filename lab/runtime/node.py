@@ -9,7 +9,7 @@ from lab.errors import BadInput, EnvironmentProblem
 from lab.runtime import labels
 from lab.runtime.shell import Shell
 from lab.software import program as software
-from lab.topology.model import Node, Role
+from lab.topology.model import Node
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -96,8 +96,8 @@ class NodeHandle:
         return self._shell.run(software.control(self.node, verb, name))
 
     def flush(self, name: str | None = None) -> None:
-        """Empty a resolver's cache, or forget one owner name. Raises `BadInput` for another node."""
-        if self.node.role is not Role.RESOLVER:
+        """Empty a resolver's or recursive server's cache, or forget one owner name. Raises `BadInput` for another."""
+        if not self.node.caches:
             raise BadInput(f"{self.name} is no resolver: a {self.node.role.value} has no cache to flush")
         self.control("flush" if name is None else "flush_name", name or "")
 

@@ -1,4 +1,4 @@
-"""BIND 9, an authority and a resolver (ISC)."""
+"""BIND 9, an authority, a resolver, and both in one (ISC)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ _RNDC = "rndc -s 127.0.0.1 -k /run/rndc.key"
 PROGRAM = Program(
     name="bind",
     image="bind",
-    roles={"authority": "bind-authority.conf.j2", "resolver": "bind-resolver.conf.j2"},
+    roles={
+        "authority": "bind-authority.conf.j2",
+        "recursive authority": "bind-authority.conf.j2",
+        "resolver": "bind-resolver.conf.j2",
+    },
     config="named.conf",
     # -f: foreground. -L: stderr from the first line on, errors in the configuration included; syslog by default.
     # -n 1: one thread of each kind, not one a processor of the machine; memory follows the number of threads.

@@ -27,7 +27,7 @@ from lab.topology.zonefile import hints_text, zone_text
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-ServerRole = Literal["authority", "resolver"]
+ServerRole = Literal["authority", "recursive authority", "resolver"]
 Verb = Literal["flush", "flush_name", "reload", "statistics", "version"]
 
 CLOCK_LIBRARY = "/usr/lib/dnslab/labclock.so"
@@ -84,7 +84,7 @@ def program(name: str) -> Program:
 
 
 def for_role(role: ServerRole) -> tuple[Program, ...]:
-    """The programs that can be an authority or a resolver."""
+    """The programs that can be that."""
     return tuple(candidate for candidate in programs().values() if role in candidate.roles)
 
 
@@ -101,8 +101,8 @@ def stop_signal(node: Node) -> str:
 def render(node: Node, topology: Topology) -> dict[str, str]:
     """All files of a node: path relative to `/lab/<node>/` -> text.
 
-    A server gets its configuration and one file a zone, a resolver its configuration and the root hints, a host its
-    resolv.conf. Raises `BadInput` when the program cannot be what the node is.
+    A server gets its configuration and one file a zone, a resolver its configuration and the root hints, a recursive
+    server all of these, a host its resolv.conf. Raises `BadInput` when the program cannot be what the node is.
     """
     if node.program is None:
         return host.render(node, topology)
@@ -113,7 +113,7 @@ def render(node: Node, topology: Topology) -> dict[str, str]:
         raise BadInput(f"{node.name}: {runs.name} cannot be {_WITH_ARTICLE[role]}; these can: {able}")
     zones = topology.zones_of(node)
     files = {runs.config: _configuration(runs.roles[role], node, topology, zones)}
-    if role == "resolver":
+    if node.caches:
         files[HINTS_FILE] = hints_text(topology.hints)
     return files | {f"{ZONES_FOLDER}/{zone.file}": zone_text(zone) for zone in zones}
 
@@ -151,11 +151,17 @@ def control(node: Node, verb: Verb, name: str = "") -> str:
     return f"export {' '.join(_clock_environment(node))}; {line}" if node.on_lab_clock else line
 
 
-_WITH_ARTICLE = {"authority": "an authority", "resolver": "a resolver"}
+_WITH_ARTICLE = {
+    "authority": "an authority",
+    "recursive authority": "a recursive authority",
+    "resolver": "a resolver",
+}
 
 
 def _server_role(node: Node) -> ServerRole:
-    return "resolver" if node.role is Role.RESOLVER else "authority"
+    if node.role is Role.RESOLVER:
+        return "resolver"
+    return "recursive authority" if node.recursive else "authority"
 
 
 def _clock_environment(node: Node) -> tuple[str, str]:

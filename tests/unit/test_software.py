@@ -210,6 +210,29 @@ def test_bind_resolves_for_the_lab_alone() -> None:
     assert "recursion no;" in settings(server("bind", Role.AUTHORITY))
 
 
+def test_bind_is_an_authority_and_a_resolver_in_one() -> None:
+    below = server("bind", name="tld", last=7)
+    recursive = server("bind", Role.ROOT, recursive=True, zones=(root,), forwards=((EXAMPLE, ("tld",)),))
+    lines = software.render(recursive, lab(recursive, below))["named.conf"]
+    for line in (
+        "    recursion yes;",
+        'zone "example.net." {\n    type forward;\n    forward only;',
+        "{ 10.59.0.7; };",
+    ):
+        assert line in lines
+    assert "type hint" not in lines  # it serves the root itself
+    assert "type hint" in software.render(replace(recursive, role=Role.TLD), lab(recursive, below))["named.conf"]
+
+
+@pytest.mark.parametrize("program", ["bind", "unbound"])
+def test_resolvers_forward_to_a_recursive_root(program: str) -> None:
+    resolver = server(program, Role.RESOLVER, "resolver", 9, forwards=((root, ("ns1",)),))
+    text = "".join(software.render(resolver, lab(resolver, server("bind", recursive=True))).values())
+    assert {"bind": "forward only;\n    forwarders { 10.59.0.2; };", "unbound": "forward-addr: 10.59.0.2"}[
+        program
+    ] in text
+
+
 @pytest.mark.parametrize(("name", "role"), EVERY_SERVER)
 def test_the_same_lab_gives_the_same_text(name: str, role: Role) -> None:
     node = server(name, role)
