@@ -28,3 +28,7 @@ class NodeFailed(EnvironmentProblem):
 
 class NoEffect(EnvironmentProblem):
     """A fault was injected and measured, and did not bite; it has been healed."""
+
+
+class NotSeen(LabError):
+    """A message that was waited for did not come; the text says what was seen instead."""

@@ -8,6 +8,7 @@ from lab.runtime.lab import RunningLab
 
 if TYPE_CHECKING:
     from lab.faults.fault import Fault
+    from lab.observe.observation import Observation
 
 
 class Lab(RunningLab):
@@ -29,6 +30,17 @@ class Lab(RunningLab):
         from lab.faults import inject
 
         return inject(self, name, node, **how)
+
+    def observe(self, *nodes: str) -> Observation:
+        """Watch the messages of some nodes (default: all resolvers): `with lab.observe() as seen:`, then act, then ask.
+
+        It has begun when the block does, and at the end of the block nothing is missing. See
+        `lab.observe.observation.Observation`. Raises `BadInput` and, for one when a node does not run,
+        `EnvironmentProblem`.
+        """
+        from lab.observe.observation import Observation
+
+        return Observation(self, nodes)
 
     def reset(self) -> None:
         """As after `up`: no fault is active, every node answers, no cache holds anything. The clock stays ahead."""

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -73,6 +73,7 @@ class RunningLab:
         if prober is not None:
             self._probers[topology.hosts[0].name] = prober
         self.links = Conditioners(client.api, name, lambda node: self._wait_answers(topology.nodes[node]))
+        self.watching: list[Callable[[str], None]] = []  # each is called with a node that was started, when it answers
         self.nodes: Mapping[str, NodeHandle] = {
             node.name: NodeHandle(client.api, name, node, self._wait_node) for node in topology.nodes.values()
         }
@@ -261,6 +262,8 @@ class RunningLab:
                     old.close()
         if not self.links.resume(node.name):
             self._wait_answers(node)
+        for resume in list(self.watching):
+            resume(node.name)
 
     def _wait_answers(self, node: Node) -> None:
         if node.role is Role.HOST:

@@ -42,6 +42,17 @@ class NodeHandle:
             return "missing"
         return "stopped" if state == "exited" else state
 
+    @property
+    def life(self) -> str:
+        """When its container was started, as Docker says, which made its network namespace; empty if not running."""
+        from docker.errors import NotFound
+
+        try:
+            state = self._api.inspect_container(self.container)["State"]
+        except NotFound:
+            return ""
+        return str(state["StartedAt"]) if state["Running"] else ""
+
     def stop(self) -> None:
         """Stop the program as an operator would: its stop signal, then SIGKILL. Its address leaves the network."""
         self._do("stop", lambda: self._api.stop(self.container, timeout=_STOP_PATIENCE))

@@ -1,0 +1,238 @@
+"""Watches the packets of one node, as told over a socket; ``python3 -m agent.tap [--socket PATH]``.
+
+It runs in a helper container that shares the node's network namespace, with NET_RAW and nothing else. It looks at no
+packet: the kernel selects them (:mod:`.bpf`), and they go on as they are (:mod:`.frames`) to whoever watches. What is
+read out of them is read by the orchestrator, so nothing that a packet contains can end the tap.
+
+The tap itself ends when nobody is connected, or when the node is gone and its namespace empty.
+"""
+
+import argparse
+import base64
+import contextlib
+import gc
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from .loop import READ, Loop
+from .protocol import ProtocolError, decode_line, encode_line
+from .ring import Ring
+from .stream import LineReader, Writer
+
+SOCKET: Final = "/run/tap"
+_FIRST: Final = 10.0  # seconds in which the first observer has to come
+_LINGER: Final = 1.0  # seconds without any observer before the tap ends
+_GATHER: Final = 0.01  # seconds in which packets are gathered for one line, unless somebody asks for them
+_BATCH: Final = 1 << 20  # octets of frames a line, more or less
+_BACKLOG: Final = 64 << 20  # octets that an observer may leave unread
+_RTMGRP_LINK: Final = 1  # rtnetlink(7): tell of interfaces that come and go
+
+
+class Outbox(Writer):
+    """What an observer has not read yet. Whether it is gone is seen when it is read from, not here."""
+
+    @property
+    def pending(self) -> int:
+        """Octets that wait."""
+        return len(self._pending)
+
+    def flush(self) -> None:
+        """Write what the other end takes now; the rest follows from the loop."""
+        with contextlib.suppress(OSError):
+            super().flush()
+
+    def close(self) -> None:
+        """Forget what waits, and close the descriptor."""
+        if self._full:
+            self._loop.unwatch(self._fd)
+        os.close(self._fd)
+
+
+class Observer:
+    """A connection to somebody who watches."""
+
+    def __init__(self, loop: Loop, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._reader = LineReader(connection.fileno())
+        self._outbox = Outbox(loop, os.dup(connection.fileno()))  # the loop watches a descriptor for one thing
+        self.watching = False
+        self._dropped_before = 0  # frames that the ring had dropped when it began to watch
+        self._missed = 0  # frames that it did not get because it left too much unread
+
+    def fileno(self) -> int:
+        """Return the descriptor to watch."""
+        return self._connection.fileno()
+
+    def lines(self) -> list[bytes]:
+        """Return what came in. Raises EOFError or OSError when the observer is gone."""
+        return self._reader.read()
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Send a message, after those before."""
+        self._outbox.write(encode_line(message))
+        self._outbox.flush()
+
+    def watch(self, dropped: int) -> None:
+        """From here on it gets what is seen; the ring has dropped so many frames so far."""
+        self.watching, self._dropped_before = True, dropped
+
+    def dropped(self, dropped: int) -> int:
+        """How many frames it did not get, when the ring has dropped so many."""
+        return dropped - self._dropped_before + self._missed
+
+    def batch(self, encoded: str, count: int, dropped: int) -> None:
+        """Send a batch of frames, or count them as missed."""
+        if self._outbox.pending > _BACKLOG:
+            self._missed += count
+        else:
+            self.tell({"frames": encoded, "dropped": self.dropped(dropped)})
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._outbox.close()
+        self._connection.close()
+
+
+class Tap:
+    """Serves observers until there are none."""
+
+    def __init__(self, path: Path) -> None:
+        self._loop = Loop()
+        self._observers: set[Observer] = set()
+        self._running = True
+        self._ring: Ring | None = None
+        self._refusal = ""
+        try:
+            self._ring = Ring()
+        except OSError as error:  # told to who wants to watch: nobody reads the log of a helper
+            self._refusal = (
+                f"no packets can be watched in this kernel (AF_PACKET with PACKET_RX_RING: {error.strerror})"
+            )
+        else:
+            self._loop.watch(self._ring.fileno(), READ, self._arrived)
+        self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._links.bind((0, _RTMGRP_LINK))
+        self._links.setblocking(False)
+        self._loop.watch(self._links.fileno(), READ, self._links_changed)
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        path.unlink(missing_ok=True)
+        self._server.bind(str(path))
+        self._server.listen()
+        self._server.setblocking(False)
+        self._loop.watch(self._server.fileno(), READ, self._connected)
+        self._alone = self._loop.at(time.monotonic() + _FIRST, self.end)
+        self._links_changed()
+
+    def run(self) -> None:
+        """Serve."""
+        wakeups, wakeup = socket.socketpair()
+        wakeups.setblocking(False)
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self.end())
+        self._loop.watch(wakeups.fileno(), READ, partial(_discard, wakeups))
+        while self._running:
+            self._loop.run_once()
+
+    def end(self) -> None:
+        """Stop serving."""
+        self._running = False
+
+    def _links_changed(self) -> None:
+        with contextlib.suppress(OSError):  # nothing more to read, or so much that some was lost: look in any case
+            while self._links.recv(1 << 16):
+                pass
+        if all(name == "lo" for _, name in socket.if_nameindex()):
+            self._deliver()  # what it sent last
+            self.end()  # the node has stopped: its namespace is kept alive by nobody but us
+
+    # Frames
+
+    def _arrived(self) -> None:
+        """Let more come in for a moment: a line a packet would cost more than the packet."""
+        assert self._ring is not None
+        self._loop.unwatch(self._ring.fileno())
+        self._loop.at(time.monotonic() + _GATHER, self._gathered)
+
+    def _gathered(self) -> None:
+        assert self._ring is not None
+        self._loop.watch(self._ring.fileno(), READ, self._arrived)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Tell all observers of all frames that have come in."""
+        ring = self._ring
+        while ring is not None and (batch := list(ring.frames(_BATCH))):
+            watching = [observer for observer in self._observers if observer.watching]
+            if watching:
+                encoded, dropped = base64.b64encode(b"".join(batch)).decode("ascii"), ring.count_dropped()
+                for observer in watching:
+                    observer.batch(encoded, len(batch), dropped)
+
+    # Observers
+
+    def _connected(self) -> None:
+        connection, _ = self._server.accept()
+        observer = Observer(self._loop, connection)
+        self._observers.add(observer)
+        self._loop.cancel(self._alone)
+        self._loop.watch(observer.fileno(), READ, partial(self._readable, observer))
+
+    def _readable(self, observer: Observer) -> None:
+        try:
+            for line in observer.lines():
+                self._handle(observer, line)
+        except (EOFError, OSError):
+            self._loop.unwatch(observer.fileno())
+            observer.close()
+            self._observers.discard(observer)
+            if not self._observers:
+                self._alone = self._loop.at(time.monotonic() + _LINGER, self.end)
+
+    def _handle(self, observer: Observer, line: bytes) -> None:
+        request: dict[str, Any] = {}
+        try:
+            request = decode_line(line)
+            observer.tell({**self._answer(observer, request), "id": request.get("id")})
+        except ProtocolError as error:
+            observer.tell({"error": str(error), "id": request.get("id")})
+
+    def _answer(self, observer: Observer, request: Mapping[str, Any]) -> dict[str, Any]:
+        if self._ring is None:
+            raise ProtocolError(self._refusal)
+        operation = request.get("op")
+        if operation not in ("watch", "sync"):
+            raise ProtocolError('"op" is one of watch, sync')
+        self._deliver()  # to those who watch already
+        if operation == "watch":
+            observer.watch(self._ring.count_dropped())
+            return {"watching": True}
+        return {"dropped": observer.dropped(self._ring.count_dropped())}
+
+
+def _discard(wakeups: socket.socket) -> None:
+    """Read what a signal wrote to end the wait; its handler has run."""
+    wakeups.recv(16)
+
+
+def main() -> None:
+    """Run the tap."""
+    parser = argparse.ArgumentParser(prog="agent.tap", description=__doc__)
+    parser.add_argument("--socket", type=Path, default=Path(SOCKET), metavar="PATH", help="where to listen")
+    arguments = parser.parse_args()
+    tap = Tap(arguments.socket)
+    gc.freeze()
+    gc.disable()  # nothing here makes cycles that last
+    tap.run()
+
+
+if __name__ == "__main__":
+    main()
