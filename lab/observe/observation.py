@@ -21,6 +21,8 @@ from lab.topology.model import Node
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from lab.observe.story import Story
+    from lab.runtime.answer import Answer
     from lab.runtime.lab import RunningLab
 
 _PAUSE = 0.1  # seconds between looks at a node that was stopped while it was watched
@@ -162,6 +164,15 @@ class Observation:
                     break
                 self._changed.wait(left)
         raise NotSeen(f"no such message within {deadline:g} s; {self._told()}")
+
+    def trace(self, answer: Answer) -> Story:
+        """The story of a question that was asked since the beginning: who asked whom for it; see `lab.Lab.trace`.
+
+        Raises `NotSeen` when neither its host nor the node that it asked is watched.
+        """
+        from lab.observe.tracing import story_of
+
+        return story_of(self, answer)
 
     def _all(self) -> list[Message | TransportEvent]:
         if not self._closed.is_set():

@@ -179,7 +179,7 @@ class RunningLab:
 
     def prober(self, host: str | None = None) -> Prober:
         """The prober in a host (default: the first), started when first needed."""
-        node = self._host(host)
+        node = self.host(host)
         with self._opening:
             if node.name not in self._probers or self._probers[node.name].ended:
                 state = self.nodes[node.name].state
@@ -204,7 +204,7 @@ class RunningLab:
         if at is not None:
             asked = [self.topology.node(at)]
         else:
-            asked = [self.topology.nodes[resolver] for resolver in self._host(host).resolvers]
+            asked = [self.topology.nodes[resolver] for resolver in self.host(host).resolvers]
         try:
             return Query(
                 name if name.endswith(".") else f"{name}.",
@@ -226,7 +226,7 @@ class RunningLab:
 
         Raises `BadInput` for a question that cannot be asked.
         """
-        asker = self._host(host).name
+        asker = self.host(host).name
         names = {address: node.name for node in self.topology.nodes.values() for address in node.addresses}
         answers = []
         for query, result in zip(queries, self.prober(asker).ask(queries, window), strict=True):
@@ -248,7 +248,8 @@ class RunningLab:
         self.clock.zero()
         each(lambda handle: handle.start(), riding)
 
-    def _host(self, name: str | None) -> Node:
+    def host(self, name: str | None = None) -> Node:
+        """The host called `name`, by default the first one. Raises `BadInput` for a node that is none."""
         node = self.topology.hosts[0] if name is None else self.topology.node(name)
         if node.role is not Role.HOST:
             hosts = ", ".join(host.name for host in self.topology.hosts)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 ServerRole = Literal["authority", "recursive authority", "resolver"]
-Verb = Literal["flush", "flush_name", "reload", "statistics", "version"]
+Verb = Literal["cache", "flush", "flush_name", "reload", "statistics", "version"]
 
 CLOCK_LIBRARY = "/usr/lib/dnslab/labclock.so"
 HINTS_FILE = "root.hints"
@@ -54,6 +54,7 @@ class Program:
     prepare: str | None = None  # shell line to run before each start, for what must not be rendered
     flush: str | None = None  # forget the whole cache, and round-trip times and dead servers with it
     flush_name: str | None = None  # forget what is cached of one owner name
+    cache: str | None = None  # print the cache as `lab.software.cached` reads it
     reload: str | None = None  # read the list of zones and every zone file with a newer modification time again
     statistics: str | None = None  # print counters, leave them as they are
     max_ttl: int | None = None  # seconds; the longest a resolver keeps an RRset by default, whatever its TTL
