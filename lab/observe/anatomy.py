@@ -13,6 +13,7 @@ from typing import Any
 
 from lab.observe import fields
 from lab.observe.fields import Broken, Part, Reader
+from lab.observe.wire import mnemonic
 
 HEADER = 12  # octets
 SECTIONS = ("Question", "Answer", "Authority", "Additional")
@@ -135,7 +136,7 @@ def _question(reader: Reader, number: int, count: int) -> None:
         name = reader.name("QNAME")
         kind = reader.number("QTYPE", 2, fields.type_text)
         reader.number("QCLASS", 2, fields.class_text)
-        group.value = f"{name} {fields.mnemonic(kind)}"
+        group.value = f"{name} {mnemonic(kind)}"
 
 
 def _record(reader: Reader, number: int, count: int) -> None:
@@ -149,7 +150,7 @@ def _record(reader: Reader, number: int, count: int) -> None:
         ttl = reader.number("TTL", 4, fields.ttl_text)
         length = reader.number("RDLENGTH", 2, lambda value: fields.count(value, "octet"))
         data = fields.rdata(reader, kind, length)
-        group.value = f"{name} {ttl} {fields.mnemonic(kind)} {data}".rstrip()
+        group.value = f"{name} {ttl} {mnemonic(kind)} {data}".rstrip()
 
 
 def _opt(reader: Reader, group: Any) -> None:

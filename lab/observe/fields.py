@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lab.observe.wire import mnemonic
+
 Kind = Literal["section", "question", "record", "field", "name", "label", "pointer", "bits", "unread"]
 
 _MAX_LABEL, _MAX_NAME = 63, 255  # octets (RFC 1035 section 2.3.4)
@@ -180,13 +182,6 @@ def _character(octet: int) -> str:
 def text(labels: list[bytes]) -> str:
     """A name in presentation format, with its final dot."""
     return "".join(f"{escaped(piece)}." for piece in labels) or "."
-
-
-def mnemonic(type: int) -> str:
-    """The type as people write it: A, MX, TYPE65280."""
-    import dns.rdatatype
-
-    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(type))
 
 
 def type_text(type: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lab.observe.exchange import Exchange
+from lab.observe.asked import Asked
 from lab.observe.message import Message
 from lab.observe.selection import spoken
 from lab.runtime.answer import ResourceRecord
@@ -32,7 +32,7 @@ class Outcome:
         return self.kind in ("answer", "alias", "referral", "nodata", "nxdomain")
 
 
-def outcome(exchange: Exchange, *, authority: bool) -> Outcome:
+def outcome(exchange: Asked, *, authority: bool) -> Outcome:
     """What came of it; `authority`: the server is an authoritative one, so that REFUSED means: not for this zone."""
     response = exchange.response
     if response is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lab.observe.exchange import Exchange
+from lab.observe.asked import Asked
 from lab.observe.message import Message
 from lab.observe.selection import spoken
 
@@ -62,7 +62,7 @@ class Understanding:
         if target not in self.targets:
             self.targets.append(target)
 
-    def meaning(self, exchange: Exchange, *, after: bool) -> Meaning:
+    def meaning(self, exchange: Asked, *, after: bool) -> Meaning:
         """What an exchange is for; `after`: it began when the client had its answer."""
         name, type = exchange.name, exchange.type
         shown = name.removeprefix("_.")

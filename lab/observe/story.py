@@ -1,6 +1,6 @@
 """The story of one resolution: who asked whom for what, what came back, and where the time went.
 
-Data flows one way: messages -> exchanges (`exchange`) -> steps with their purpose (`purpose`) and outcome (`outcome`),
+Data flows one way: messages -> exchanges (`asked`) -> steps with their purpose (`purpose`) and outcome (`outcome`),
 put together by `telling` -> a `Story`, which `drawing` shows.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from lab.observe.exchange import Exchange
+from lab.observe.asked import Asked
 from lab.observe.message import Message
 from lab.observe.outcome import Outcome
 from lab.observe.purpose import Meaning, Purpose
@@ -56,7 +56,7 @@ class Step:
 
     number: int  # from 1, in the order in which they began
     depth: int  # 0: the question of the host; 1: what the resolver asked for it; deeper with recursive servers
-    exchange: Exchange
+    exchange: Asked
     meaning: Meaning
     outcome: Outcome
     start: float  # after the first query of the story

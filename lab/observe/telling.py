@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from lab.observe.exchange import Exchange, exchanges
+from lab.observe.asked import Asked, asked
 from lab.observe.message import Message, TransportEvent
 from lab.observe.outcome import outcome
 from lab.observe.purpose import Meaning, Understanding
@@ -28,27 +28,27 @@ def tell(
 
     Messages that resolvers exchanged for others at the same time cannot be told apart from those for this question.
     """
-    seen = exchanges(messages, events)
-    asked = spoken(name)
+    seen = asked(messages, events)
+    wanted = spoken(name)
     servers = {
         spoken(node.hostname.to_text()): spoken(node.zones[0].to_text())
         for node in topology.servers
         if node.hostname is not None
     }
-    known = Understanding(asked, type.upper(), servers)
+    known = Understanding(wanted, type.upper(), servers)
     heard = sorted((entry.response for entry in seen if entry.response is not None), key=lambda heard: heard.time)
     steps: list[Step] = []
     unrelated = 0
     for exchange in seen:
         while heard and heard[0].time <= exchange.sent:
             known.hear(heard.pop(0))
-        if exchange.client == host and (exchange.name, exchange.type) == (asked, type.upper()):
+        if exchange.client == host and (exchange.name, exchange.type) == (wanted, type.upper()):
             parent = None
         elif (parent := _parent(steps, exchange)) is None:
             unrelated += len(exchange.messages)
             continue
         after = parent is not None and (parent.after or _over(parent.exchange, exchange.sent))
-        meaning = Meaning("question", asked) if parent is None else known.meaning(exchange, after=after)
+        meaning = Meaning("question", wanted) if parent is None else known.meaning(exchange, after=after)
         node = topology.nodes.get(exchange.server)
         steps.append(
             Step(
@@ -63,17 +63,17 @@ def tell(
                 mixed_case=_mixed(exchange.query, name),
             )
         )
-    return Story(asked, type.upper(), topology, _timed(_repeated(steps)), unrelated=unrelated)
+    return Story(wanted, type.upper(), topology, _timed(_repeated(steps)), unrelated=unrelated)
 
 
-def _parent(steps: Sequence[Step], exchange: Exchange) -> Step | None:
+def _parent(steps: Sequence[Step], exchange: Asked) -> Step | None:
     """The step for which an exchange was begun: the last question to that node, one not yet answered if there is."""
     candidates = [step for step in steps if step.server == exchange.client]
     under_way = [step for step in candidates if not _over(step.exchange, exchange.sent)]
     return next(reversed(under_way or candidates), None)
 
 
-def _over(exchange: Exchange, when: float) -> bool:
+def _over(exchange: Asked, when: float) -> bool:
     return exchange.ended is not None and exchange.ended <= when
 
 
