@@ -55,6 +55,15 @@ class Lab(RunningLab):
 
         return trace(self, name, type, cold=cold, **how)
 
+    def walk(self, name: str, type: str = "A", *, host: str | None = None, timeout: float | None = None) -> Story:
+        """Walk from the root to the answer without a resolver, and tell each step; see `lab.observe.walk`.
+
+        Raises `BadInput` for what cannot be asked, `EnvironmentProblem`.
+        """
+        from lab.observe.walk import walk
+
+        return walk(self, name, type, host=host, timeout=timeout)
+
     def reset(self) -> None:
         """As after `up`: no fault is active, every node answers, no cache holds anything. The clock stays ahead."""
         from lab.faults.active import heal

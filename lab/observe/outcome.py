@@ -88,12 +88,13 @@ def _answer(response: Message) -> Outcome:
 
 
 def _data(records: list[ResourceRecord]) -> str:
-    shown = ", ".join(_short(record.data) for record in records[:_SHOWN])
+    shown = ", ".join(_short(record) for record in records[:_SHOWN])
     more = len(records) - _SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-def _short(data: str) -> str:
+def _short(record: ResourceRecord) -> str:
+    data = spoken(record.data) if record.type in ("NS", "CNAME", "PTR", "MX") else record.data
     return data if len(data) <= 40 else f"{data[:39]}…"
 
 

@@ -42,6 +42,7 @@ class Understanding:
     type: str
     servers: dict[str, str]  # names of name servers -> the zone they were last heard of for
     targets: list[str] = field(default_factory=list)  # `name`, then where its aliases led
+    without_address: list[str] = field(default_factory=list)  # name servers that were told without glue
 
     def __post_init__(self) -> None:
         self.targets = [self.name]
@@ -51,11 +52,14 @@ class Understanding:
         for record in response.answer:
             if record.type == "CNAME" and spoken(record.name) in self.targets:
                 self.follow(spoken(record.data))
+        glue = {spoken(record.name) for record in response.additional}
         for record in (*response.answer, *response.authority):
             if record.type == "NS":
                 name = spoken(record.data)
                 self.servers.pop(name, None)  # to the end: the last heard of is meant first
                 self.servers[name] = spoken(record.name)
+                if name not in glue:
+                    self.without_address.append(name)
 
     def follow(self, target: str) -> None:
         """Look for this name too."""
@@ -75,7 +79,7 @@ class Understanding:
         if type in _MINIMISED and shown != ".":
             if target := _below(shown, reversed(self.targets)):
                 return Meaning("prefetch" if after else "resolution", target, minimised=True)
-            if server := _below(shown, reversed(self.servers)):
+            if server := _below(shown, (*reversed(self.without_address), *reversed(self.servers))):
                 return Meaning("address", server, minimised=True)
         return Meaning("other")
 

@@ -172,6 +172,13 @@ class Story:
         return last[0].rcode if last and last[0] is not None else "TIMEOUT"
 
     @property
+    def data(self) -> tuple[str, ...]:
+        """The data that the host got, of the type it asked for."""
+        own = [step for step in self.steps if step.depth == 0 and step.purpose in ("question", "resolution")]
+        last = own[-1].exchange.response if own else None
+        return tuple(record.data for record in last.answer if record.type == self.type) if last is not None else ()
+
+    @property
     def latency(self) -> float:
         """Seconds that the host waited."""
         if self.answer is not None:
