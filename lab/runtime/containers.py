@@ -128,8 +128,8 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
-    """Remove containers, running or not; one that is gone already is fine."""
-    from docker.errors import NotFound
+    """Remove containers, running or not; one that is gone already, or about to go by itself as helpers do, is fine."""
+    from docker.errors import APIError, NotFound
 
     from lab.runtime.parallel import each
 
@@ -138,6 +138,9 @@ def remove(api: APIClient, ids: Iterable[str]) -> None:
             api.remove_container(container, force=True, v=True)
         except NotFound:
             return
+        except APIError as error:
+            if error.status_code != 409 or "already in progress" not in str(error.explanation):
+                raise
 
     each(remove_one, ids)
 
