@@ -8,9 +8,17 @@ from lab.observe.drawing import words
 from lab.observe.story import Step, Story
 from lab.topology.model import Role
 
-LANE, MARGIN, HEAD, ROW = 178, 96, 74, 38  # pixels: between lanes, left of the first, above the first row, of a row
+LANE, MARGIN, HEAD, ROW = 206, 142, 62, 38  # pixels: between lanes, left of the first, above the first row, of a row
 _LETTER = 6.7  # pixels of a character of a label, at the most
-_ORDER = (Role.HOST, Role.GATEWAY, Role.RESOLVER, Role.ROOT, Role.TLD, Role.AUTHORITY)
+_LONGEST = 32  # characters of the data of an answer
+_ROLES = {  # from left to right
+    Role.HOST: "stub resolver",
+    Role.GATEWAY: "gateway",
+    Role.RESOLVER: "local resolver",
+    Role.ROOT: "root server",
+    Role.TLD: "TLD server",
+    Role.AUTHORITY: "authority",
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Arrow:
     time: str  # since the first query
     label: str
     note: str
+    took: str  # of a response: since its query
     number: int | None  # as a textbook numbers its messages; None for what its figure does not show
     kind: str  # query, or what the response is
     quiet: bool  # beside the way to the answer
@@ -83,7 +92,7 @@ def sequence(story: Story) -> Sequence:
         if (step.number, True) in rows
     )
     widest = max((min(a.x1, a.x2) + 24 + len(a.label) * _LETTER + len(a.note) * 5.9 for a in arrows), default=0)
-    right = lanes[-1].x + MARGIN if lanes else 0
+    right = lanes[-1].x + MARGIN // 2 + 20 if lanes else 0
     return Sequence(tuple(lanes), tuple(arrows), bars, int(max(right, widest + 16)), HEAD + ROW * (len(arrows) + 1))
 
 
@@ -92,12 +101,12 @@ def _lanes(story: Story) -> list[Lane]:
     nodes = story.topology.nodes
 
     def tier(name: str) -> int:
-        return _ORDER.index(nodes[name].role) if name in nodes else len(_ORDER)
+        return list(_ROLES).index(nodes[name].role) if name in nodes else len(_ROLES)
 
     lanes = []
     for place, name in enumerate(sorted(names, key=tier)):  # stable: in a tier as they come up
         node = nodes.get(name)
-        role, program = (node.role.value, node.program or "") if node is not None else ("no node of the lab", "")
+        role, program = (_ROLES[node.role], node.program or "") if node is not None else ("no node of the lab", "")
         lanes.append(Lane(name, role, program, MARGIN + LANE * place))
     return lanes
 
@@ -105,25 +114,21 @@ def _lanes(story: Story) -> list[Lane]:
 def _arrow(
     story: Story, step: Step, is_response: bool, ends: tuple[int, int], y: int, when: float, number: int | None
 ) -> Arrow:
-    remark = words.remark(step)
-    asked = words.question(step) + (f" ({remark})" if remark else "")
-    lost = step.exchange.response is None
-    kind: str = step.outcome.kind
-    if is_response:
-        came, _, note = step.outcome.text.partition(": ")
-        if step.outcome.kind in ("answer", "alias"):
-            came, note = step.outcome.text.removeprefix("answer: ").removeprefix("answer (AA): "), ""
-            note = "authoritative answer" if step.exchange.response and step.exchange.response.aa else "answer"
-        label = came
-        note = ", ".join(filter(None, (note, words.time(step.rtt))))
-    else:
-        label, note, kind = words.question(step), words.came(step, story) if lost else remark, "query"
-    tip = (
-        f"{step.server} to {step.client}: {step.outcome.text}"
-        if is_response
-        else f"{step.client} to {step.server}: {asked}"
-    )
+    remark, response = words.remark(step), step.exchange.response
+    lost, kind = response is None, "query"
+    label, note, took = words.question(step), words.came(step, story) if lost else remark, ""
+    tip = f"{step.client} asks {step.server}: {label}" + (f" ({remark})" if remark else "")
+    if is_response and response is not None:
+        kind, (label, _, note) = step.outcome.kind, step.outcome.text.partition(": ")
+        if kind == "answer":
+            wanted = [record.data for record in response.answer if record.type == step.type] or ["an answer"]
+            data = wanted[0].removesuffix(".")
+            label = data if len(data) <= _LONGEST else f"{data[: _LONGEST - 1]}…"
+            note = f"and {len(wanted) - 1} more" if len(wanted) > 1 else "from the zone itself" if response.aa else ""
+        elif kind == "referral":
+            note = note.replace(" name servers", " NS").replace(" name server", " NS")
+        took, tip = words.time(step.rtt), f"{step.server} answers {step.client}: {step.outcome.text}"
     return Arrow(
-        *ends, y, words.time(when) if when else "0", label, note, number, kind, number is None,
+        *ends, y, words.time(when) if when else "0", label, note, took, number, kind, number is None,
         lost and not is_response, tip,
     )  # fmt: skip

@@ -148,7 +148,7 @@ def shares(story: Story) -> list[tuple[str, float]]:
         elif step.category == "textbook":
             label = f"{step.server}: {question(step)}"
         else:
-            label = CATEGORIES[step.category].split(" (")[0]
+            label = CATEGORIES[step.category].split(" (")[0].removeprefix("for ")
         found[label] = found.get(label, 0.0) + step.spent
     # What the host's program saw and its network did not: the time until it got its turn.
     rest = story.latency - sum(found.values())
