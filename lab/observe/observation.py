@@ -39,6 +39,8 @@ class Observation:
         self.topology = lab.topology
         self._names = {address: node.name for node in lab.topology.nodes.values() for address in node.addresses}
         self._changed = threading.Condition()
+        # Frames are read when somebody asks: what is measured meanwhile has the processor to itself.
+        self._unread: list[tuple[Reader, bytes]] = []
         self._seen: list[Message | TransportEvent] = []
         self._readers: dict[str, Reader] = {}
         self._watching = Watching(lab, nodes, self._arrived, self._began)
@@ -74,6 +76,7 @@ class Observation:
         """As `messages`, and forget all that."""
         self.sync()
         with self._changed:
+            self._read()
             seen, self._seen = self._seen, []
         return [found for found in sorted(seen, key=_time) if isinstance(found, Message)]
 
@@ -150,6 +153,7 @@ class Observation:
         looked_at, known = 0, self._seen
         with self._changed:
             while True:
+                self._read()
                 if known is not self._seen:  # somebody has cleared it
                     looked_at, known = 0, self._seen
                 for seen in known[looked_at:]:
@@ -173,6 +177,7 @@ class Observation:
         if not self._watching.closed.is_set():
             self.sync()
         with self._changed:
+            self._read()
             return sorted(self._seen, key=_time)
 
     def _selected(self, wanted: Wanted) -> list[Message]:
@@ -195,11 +200,15 @@ class Observation:
         self._readers[node] = Reader(node, self._names)
 
     def _arrived(self, node: str, frames: bytes) -> None:
-        reader = self._readers[node]
-        seen = [found for frame in decode(frames) for found in reader.read(frame)]
         with self._changed:
-            self._seen += seen
+            self._unread.append((self._readers[node], frames))
             self._changed.notify_all()
+
+    def _read(self) -> None:
+        """Read the frames that nobody has asked for so far."""
+        unread, self._unread = self._unread, []
+        for reader, frames in unread:
+            self._seen += [found for frame in decode(frames) for found in reader.read(frame)]
 
 
 def _time(seen: Message | TransportEvent) -> float:
