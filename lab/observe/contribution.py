@@ -64,7 +64,7 @@ def contributions(story: Story, caches: Mapping[str, Sequence[ResourceRecord]]) 
 
 
 def _of(story: Story, node: str, cache: Sequence[ResourceRecord] | None) -> Iterator[Contribution]:
-    asked = [step for step in story.steps if step.server == node and step.outcome.useful and not step.after]
+    asked = [step for step in story.steps if step.server == node and not step.after]
     if not asked:
         return
     question, numbers = asked[-1], {step.number for step in story.steps if step.server == node}
@@ -72,7 +72,7 @@ def _of(story: Story, node: str, cache: Sequence[ResourceRecord] | None) -> Iter
     below = [step for step in story.steps if step.parent in numbers and not step.after]
     own = any(dns.name.from_text(question.name).is_subdomain(zone) for zone in here.zones)
     if not below:
-        if not own or question.exchange.response is None or not question.exchange.response.aa:
+        if question.outcome.useful and not (own and question.exchange.response and question.exchange.response.aa):
             yield Contribution(node, question.name, "answer", ttl=question.outcome.ttl, known="answer")
         return
     begun: set[str] = set()

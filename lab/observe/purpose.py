@@ -42,6 +42,7 @@ class Understanding:
     type: str
     servers: dict[str, str]  # names of name servers -> the zone they were last heard of for
     targets: list[str] = field(default_factory=list)  # `name`, then where its aliases led
+    named_for: dict[str, set[str]] = field(default_factory=dict)  # name servers -> all zones they were named for
     without_address: list[str] = field(default_factory=list)  # name servers that were told without glue
 
     def __post_init__(self) -> None:
@@ -58,8 +59,14 @@ class Understanding:
                 name = spoken(record.data)
                 self.servers.pop(name, None)  # to the end: the last heard of is meant first
                 self.servers[name] = spoken(record.name)
+                self.named_for.setdefault(name, set()).add(spoken(record.name))
                 if name not in glue:
                     self.without_address.append(name)
+
+    def expected(self, server: str, name: str) -> str:
+        """The deepest zone above `name` that a server was named for, and so should know; empty when it was for none."""
+        zones = [zone for zone in self.named_for.get(server, ()) if zone == "." or _under(name, zone)]
+        return max(zones, key=len, default="")
 
     def follow(self, target: str) -> None:
         """Look for this name too."""
@@ -86,4 +93,8 @@ class Understanding:
 
 def _below(name: str, candidates: Iterable[str]) -> str:
     """The first candidate at or below `name`; empty when there is none."""
-    return next((candidate for candidate in candidates if f".{candidate}".endswith(f".{name}")), "")
+    return next((candidate for candidate in candidates if _under(candidate, name)), "")
+
+
+def _under(name: str, zone: str) -> bool:
+    return f".{name}".endswith(f".{zone}")

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 from lab.observe.asked import Asked, asked
 from lab.observe.message import Message, TransportEvent
-from lab.observe.outcome import outcome
+from lab.observe.outcome import Outcome, outcome
 from lab.observe.purpose import Meaning, Understanding
 from lab.observe.selection import spoken
 from lab.observe.story import Step, Story
-from lab.topology.model import Topology
+from lab.topology.model import Node, Topology
 
 
 def tell(
@@ -23,10 +23,12 @@ def tell(
     host: str,
     messages: Iterable[Message],
     events: Iterable[TransportEvent] = (),
+    until: float = 0.0,
 ) -> Story:
     """The story of the question that `host` asked, from what the taps saw.
 
-    Messages that resolvers exchanged for others at the same time cannot be told apart from those for this question.
+    `until`: when the host gave up, seconds since 1970; for so long unanswered steps were waited for. Messages that
+    resolvers exchanged for others at the same time cannot be told apart from those for this question.
     """
     seen = asked(messages, events)
     wanted = spoken(name)
@@ -56,14 +58,27 @@ def tell(
                 0 if parent is None else parent.depth + 1,
                 exchange,
                 meaning,
-                outcome(exchange, authority=node is not None and node.role.is_server),
+                _outcome(exchange, node, known),
                 exchange.sent - steps[0].exchange.sent if steps else 0.0,
                 None if parent is None else parent.number,
                 after,
                 mixed_case=_mixed(exchange.query, name),
             )
         )
-    return Story(wanted, type.upper(), topology, _timed(_repeated(steps)), unrelated=unrelated)
+    return Story(wanted, type.upper(), topology, _timed(_repeated(steps, until)), unrelated=unrelated)
+
+
+def _outcome(exchange: Asked, node: Node | None, known: Understanding) -> Outcome:
+    """What came of it: of a server that was named for a zone, a referral that leads nowhere below that is lame."""
+    came = outcome(exchange, authority=node is not None and node.role.is_server)
+    if node is None or node.hostname is None:
+        return came
+    zone = known.expected(spoken(node.hostname.to_text()), exchange.name)
+    if came.kind == "referral" and zone not in ("", ".") and not came.zone.endswith(f".{zone}"):
+        return Outcome("lame", f"lame: refers back to {came.zone}; {node.name} is not in charge of {zone}")
+    if came.kind == "lame" and zone:
+        return replace(came, text=came.text.replace("in charge of the name", f"in charge of {zone}"))
+    return came
 
 
 def _parent(steps: Sequence[Step], exchange: Asked) -> Step | None:
@@ -83,10 +98,10 @@ def _mixed(query: Message, asked: str) -> bool:
     return name != name.lower() and not asked.rstrip(".").endswith(name)
 
 
-def _repeated(steps: Sequence[Step]) -> list[Step]:
+def _repeated(steps: Sequence[Step], until: float) -> list[Step]:
     """The steps, each that had no answer with the one in which the same was asked again."""
     found = list(steps)
-    last = max((step.exchange.ended or step.exchange.sent for step in steps), default=0.0)
+    last = max((until, *(step.exchange.ended or step.exchange.sent for step in steps)))
     for place, step in enumerate(steps):
         if step.exchange.ended is not None:
             continue

@@ -65,7 +65,7 @@ def story_of(seen: Observation, answer: Answer, caches: Mapping[str, Sequence[Re
     begin, end = _span(answer, messages, asked)
     inside = [message for message in messages if begin <= message.time < end]
     events = [event for event in seen.events if begin <= event.time < end]
-    told = tell(seen.topology, answer.query.name, type, answer.host, inside, events)
+    told = tell(seen.topology, answer.query.name, type, answer.host, inside, events, begin + answer.latency)
     told = replace(told, answer=answer, learnt=learnt(told.steps), dropped=sum(seen.dropped.values()))
     return replace(told, cache=contributions(told, caches or {}))
 
