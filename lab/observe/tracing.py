@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lab.errors import NotSeen
+from lab.errors import BadInput, NotSeen
 from lab.observe.contribution import contributions, learnt
 from lab.observe.observation import Observation
 from lab.observe.selection import spoken
@@ -17,6 +17,7 @@ from lab.observe.telling import tell
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from lab.agent.protocol import Query
     from lab.observe.message import Message
     from lab.runtime.answer import Answer, ResourceRecord
     from lab.runtime.lab import How, RunningLab
@@ -37,7 +38,7 @@ def trace(lab: RunningLab, name: str, type: str = "A", *, cold: bool = False, **
     asked = [lab.topology.node(at).name] if at is not None else list(asker.resolvers)
     nodes = [*asked, *(node.name for node in lab.topology.servers if node.recursive)]
     watched = [node for node in dict.fromkeys(nodes) if lab.nodes[node].state in ("running", "paused")]
-    lab.question(name, type, **how)  # what cannot be asked is told before anything is done
+    checked(lab.question(name, type, **how))
     lab.prober(asker.name)
     with Observation(lab, [asker.name, *watched]) as seen:
         if cold:
@@ -47,6 +48,17 @@ def trace(lab: RunningLab, name: str, type: str = "A", *, cold: bool = False, **
         answer = lab.query(name, type, **how)
         _settle(seen)
         return story_of(seen, answer, caches)
+
+
+def checked(question: Query) -> Query:
+    """The question, if there is a message for it; else `BadInput`: what cannot be asked is told before all else."""
+    from lab.agent.message import query_message
+
+    try:
+        query_message(question)
+    except ValueError as error:
+        raise BadInput(f"cannot ask {question.name} {question.type}: {error}") from None
+    return question
 
 
 def story_of(seen: Observation, answer: Answer, caches: Mapping[str, Sequence[ResourceRecord]] | None = None) -> Story:

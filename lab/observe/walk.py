@@ -17,6 +17,7 @@ from lab.observe.outcome import Outcome, outcome
 from lab.observe.purpose import Meaning
 from lab.observe.selection import spoken
 from lab.observe.story import Step, Story
+from lab.observe.tracing import checked
 
 if TYPE_CHECKING:
     from lab.runtime.answer import Answer
@@ -34,7 +35,7 @@ def walk(
 
     The story has a step for each query. Raises `BadInput` for what cannot be asked.
     """
-    lab.question(name, type)  # raises for what cannot be asked
+    checked(lab.question(name, type))
     walker = _Walker(lab, lab.host(host).name, type.upper(), 2.0 if timeout is None else timeout)
     target = spoken(name)
     for _ in range(_ALIASES):

@@ -14,6 +14,7 @@ from dns.name import from_text, root
 
 from lab.errors import BadInput
 from lab.software import program as software
+from lab.software.cached import read_cache
 from lab.topology.model import Node, Origin, Record, Role, Topology, Zone
 
 REPOSITORY = Path(__file__).parents[2]
@@ -364,3 +365,44 @@ def test_named_checkzone(tmp_path: Path) -> None:
 def test_kzonecheck(tmp_path: Path) -> None:
     placed(server("knot", Role.ROOT, zones=(root, EXAMPLE)), tmp_path)
     checked("kzonecheck", "-o", ".", tmp_path / "lab/ns1/zones/root.zone")
+
+
+# The cache as a program lists it
+
+
+UNBOUND_CACHE = """\
+START_RRSET_CACHE
+;rrset 86396 2 0 2 0
+example.com.	86396	IN	NS	ns1.example.com.
+example.com.	86396	IN	NS	ns2.example.com.
+END_RRSET_CACHE
+"""
+BIND_CACHE = """\
+;
+; Start view _default
+;
+; using a 0 second stale ttl
+$DATE 20261125163957
+; glue
+com.			172796	NS	a.gtld-servers.net.
+			172796	IN NS	b.gtld-servers.net.
+; authanswer
+nosuch.com.		896	\\-ANY	;-$NXDOMAIN
+; com. SOA a.gtld-servers.net. hostmaster.com. 1 7200 900 1209600 900
+ns1.example.com.	172796	AAAA	fd53::18
+"""
+
+
+def test_the_cache_of_unbound_is_read() -> None:
+    assert list(read_cache(UNBOUND_CACHE)) == [
+        ("example.com.", 86396, "NS", "ns1.example.com."),
+        ("example.com.", 86396, "NS", "ns2.example.com."),
+    ]
+
+
+def test_the_cache_of_bind_is_read() -> None:
+    assert list(read_cache(BIND_CACHE)) == [
+        ("com.", 172796, "NS", "a.gtld-servers.net."),
+        ("com.", 172796, "NS", "b.gtld-servers.net."),
+        ("ns1.example.com.", 172796, "AAAA", "fd53::18"),
+    ]
