@@ -20,6 +20,8 @@ from lab.observe.watching import Gap, Watching
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from lab.observe.story import Story
+    from lab.runtime.answer import Answer
     from lab.runtime.lab import RunningLab
 
 _TOLD = 12  # messages in the text of an error
@@ -161,6 +163,15 @@ class Observation:
                 if left <= 0 or self._watching.closed.is_set():
                     raise NotSeen(f"no such message within {deadline:g} s; {self._told()}")
                 self._changed.wait(left)
+
+    def trace(self, answer: Answer) -> Story:
+        """The story of a question that was asked since the beginning: who asked whom for it; see `lab.Lab.trace`.
+
+        Raises `NotSeen` when neither its host nor the node that it asked is watched.
+        """
+        from lab.observe.tracing import story_of
+
+        return story_of(self, answer)
 
     def _all(self) -> list[Message | TransportEvent]:
         if not self._watching.closed.is_set():
