@@ -22,7 +22,7 @@ TRIO = str(Path(__file__).with_name("trio.yaml"))
 TLDS, AUTHORITIES = ["tld-1", "tld-2", "tld-3"], ["auth-1", "auth-2", "auth-3"]  # Knot, NSD, BIND
 CHILD = {"child": "example.com"}
 WWW = {"record": "www A 192.0.2.99"}
-HEALED_WITHIN = 5.0  # seconds after the death of the owner, on a machine that has more to do than it can
+HEALED_WITHIN = 2.0  # seconds after the death of the owner
 RESOLUTION = 13.0  # seconds: BIND gives up after 10 to 12
 
 
@@ -203,14 +203,18 @@ def test_an_edit_of_what_is_gone_is_an_error(lab: Lab) -> None:
 
 
 def test_a_killed_owner_heals(lab: Lab) -> None:
+    since = Stopwatch()
+    with lab.fault("change-record", "example.com", **WWW):
+        pass
+    usual = since()  # what a fault and its healing take at present: seconds on a machine that is overloaded
     with owner(lab, "change-record", "example.com", json.dumps(WWW)) as process:
         assert addresses(lab) == [("192.0.2.99", 3600)] * 3
         process.kill()
         since = Stopwatch()
         eventually(lambda: exactly(addresses(lab), [("192.0.2.80", 3600)] * 3))
         took = since()
-    print(f"healed {took:.2f} s after kill -9")
-    assert took <= HEALED_WITHIN
+    print(f"healed {took:.2f} s after kill -9; a fault and its healing took {usual:.2f} s")
+    assert took <= HEALED_WITHIN + 2 * usual
     eventually(lambda: exactly((active(lab), guards(lab)), ([], [])))
 
 
