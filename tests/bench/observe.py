@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from statistics import median
 
 import tenacity
@@ -15,6 +15,7 @@ from lab.runtime import helper
 from lab.runtime.engine import connect
 from lab.runtime.images import ensure_images
 from lab.runtime.tap import TAP
+from tests.bench.figures import Figure, timed
 
 NAME = "www.example.com"
 QUERIES = 4_000  # of one round; a second or so
@@ -23,7 +24,7 @@ ROUNDS = 5  # of starts
 SECONDS = 3  # of one flood
 
 
-def figures() -> Iterator[tuple[str, str, str]]:
+def figures() -> Iterator[Figure]:
     """What was measured, the figure, and what stands beside it."""
     ensure_images(connect(), ["tap"])
     with Lab.temporary("minimal", name=f"bench-{os.getpid()}") as lab:
@@ -34,13 +35,7 @@ def figures() -> Iterator[tuple[str, str, str]]:
             yield flood(lab, rate)
 
 
-def timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def starts(lab: Lab) -> Iterator[tuple[str, str, str]]:
+def starts(lab: Lab) -> Iterator[Figure]:
     """To begin where no tap runs, and where one does: within a second after its last observer, or beside another."""
     cold, stops, beside, syncs = [], [], [], []
     for _ in range(ROUNDS):
@@ -50,10 +45,10 @@ def starts(lab: Lab) -> Iterator[tuple[str, str, str]]:
         syncs.append(timed(second.sync))
         stops += [timed(second.stop), timed(first.stop)]
         gone(lab)
-    yield "first observer of a node", spread(cold), "its tap is started"
-    yield "another one", spread(beside), "the tap runs already"
-    yield "sync, nothing under way", f"{median(syncs) * 1000:.1f} ms", ""
-    yield "stop", spread(stops), "to the last packet"
+    yield Figure("first observer of a node", spread(cold), "its tap is started")
+    yield Figure("another one", spread(beside), "the tap runs already")
+    yield Figure("sync, nothing under way", f"{median(syncs) * 1000:.1f} ms")
+    yield Figure("stop", spread(stops), "to the last packet")
 
 
 def spread(values: list[float]) -> str:
@@ -66,7 +61,7 @@ def gone(lab: Lab) -> None:
     assert not helper.running(lab.api, lab.name, TAP)
 
 
-def cost(lab: Lab) -> Iterator[tuple[str, str, str]]:
+def cost(lab: Lab) -> Iterator[Figure]:
     """Cached queries as fast as they are answered, watched and not, in turn, so that drift hits both alike."""
     bare, watched, asked, seen, packets, spent = [], [], 0, 0, 0, 0.0
     for _ in range(PAIRS):
@@ -81,10 +76,10 @@ def cost(lab: Lab) -> Iterator[tuple[str, str, str]]:
         seen += len(looking.queries(sender="host"))
         packets += len(looking.messages)
     share = median(with_it / without for with_it, without in zip(watched, bare, strict=True))
-    yield "cached queries, not watched", f"{median(bare):.0f} q/s", f"{PAIRS} rounds of {QUERIES} each, in turn"
-    yield "the same, watched", f"{median(watched):.0f} q/s", f"{share:.2f} x (median of the pairs)"
-    yield "queries not seen", f"{asked - seen} of {asked}", ""
-    yield "processor time of the tap", f"{spent / packets * 1e6:.1f} µs a packet", f"{packets} packets"
+    yield Figure("cached queries, not watched", f"{median(bare):.0f} q/s", f"{PAIRS} rounds of {QUERIES} each, in turn")
+    yield Figure("the same, watched", f"{median(watched):.0f} q/s", f"{share:.2f} x (median of the pairs)")
+    yield Figure("queries not seen", f"{asked - seen} of {asked}")
+    yield Figure("processor time of the tap", f"{spent / packets * 1e6:.1f} µs a packet", f"{packets} packets")
 
 
 def processor_time(lab: Lab) -> float:
@@ -118,7 +113,7 @@ print(sent)
 '"""
 
 
-def flood(lab: Lab, rate: int) -> tuple[str, str, str]:
+def flood(lab: Lab, rate: int) -> Figure:
     """Responses to nothing, which a resolver throws away: more than a prober could ask."""
     address = lab.topology.nodes["resolver"].ipv4
     with lab.observe() as looking:
@@ -126,4 +121,4 @@ def flood(lab: Lab, rate: int) -> tuple[str, str, str]:
         seen = len(looking.responses(sender="host"))
         lost = looking.dropped["resolver"]
     note = f"{lost} lost, and counted" if seen + lost == sent else f"{lost} lost, {sent - seen - lost} not counted"
-    return f"{sent / SECONDS:.0f} packets/s to a watched node", f"{seen / sent:.2%} seen", note
+    return Figure(f"{sent / SECONDS:.0f} packets/s to a watched node", f"{seen / sent:.2%} seen", note)

@@ -48,6 +48,9 @@ class FakeQueue:
     def accept_marked(self, id: int, mark: int) -> tuple[Any, ...]:
         return ("mark", id, mark)
 
+    def accept_changed(self, id: int, content: bytes) -> tuple[Any, ...]:
+        return ("change", id, content)
+
     def drop(self, id: int) -> tuple[Any, ...]:
         return ("drop", id)
 
@@ -229,6 +232,60 @@ def test_what_iptables_refuses_is_no_rule(bench: Bench, owner: socket.socket) ->
     assert bench.ask(owner, "list")["rules"] == []
 
 
+def declare(bench: Bench, owner: socket.socket, **delays: float) -> dict[str, Any]:
+    """One rule a name, that delays by so many seconds."""
+    rules = [
+        {"id": name, "effect": {"kind": "delay", "mean": delay}, "directions": ["in"]} for name, delay in delays.items()
+    ]
+    return bench.ask(owner, "declare", rules=rules)
+
+
+def test_declared_links_have_no_owner_and_no_end(bench: Bench) -> None:
+    with bench.connect() as owner:
+        assert declare(bench, owner, near=0.01, far=0.02) == {"id": 1, "declared": 2}
+        bench.add(owner, "fault", {"kind": "drop"})
+        listed = bench.ask(owner, "list")
+        assert [state["rule"]["id"] for state in listed["rules"]] == ["fault"]
+        assert [(state["rule"]["id"], state["left"]) for state in listed["links"]] == [("near", None), ("far", None)]
+        assert len(bench.ask(owner, "remove")["removed"]) == 1, "healing leaves them"
+        assert bench.ask(owner, "remove", rules=["near"])["removed"] == []
+    bench.turn(lambda: not bench.made._owners)
+    assert bench.firewall.rules == ["near", "far"]
+    assert bench.made._alone.callback is None, "it does not end while links are declared"
+    with bench.connect() as owner:
+        assert declare(bench, owner) == {"id": 1, "declared": 0}
+    bench.turn(lambda: not bench.made._owners)
+    assert bench.made._alone.callback is not None
+
+
+def test_declaring_again_changes_only_what_has_changed(bench: Bench, owner: socket.socket) -> None:
+    declare(bench, owner, near=0.001, far=0.001)
+    bench.queue.arrive(packet(1))
+    bench.verdicts(1)
+    declare(bench, owner, near=0.001, far=0.002, new=0.001)
+    counted = {state["rule"]["id"]: state["acted"] for state in bench.ask(owner, "list")["links"]}
+    assert counted == {"near": 1, "far": 0, "new": 0}
+
+
+def test_a_declared_link_and_a_fault_add_up(bench: Bench, owner: socket.socket) -> None:
+    declare(bench, owner, near=0.02)
+    bench.add(owner, "fault", {"kind": "delay", "mean": 0.02})
+    began = time.monotonic()
+    bench.queue.arrive(packet(1))
+    bench.verdicts(1)
+    assert time.monotonic() - began >= 0.04
+
+
+def test_damaged_packets_go_on_changed(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "a", {"kind": "damage", "share": 1.0})
+    arriving = packet(1)
+    bench.queue.arrive(arriving)
+    [(verdict, id, content)] = bench.verdicts(1)
+    assert (verdict, id) == ("change", 1)
+    assert len(content) == len(arriving.content)
+    assert sum((one ^ other).bit_count() for one, other in zip(content, arriving.content, strict=True)) == 1
+
+
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
@@ -237,6 +294,8 @@ def test_what_iptables_refuses_is_no_rule(bench: Bench, owner: socket.socket) ->
         ({"op": "add", "rule": {"id": "a", "effect": {"kind": "tarpit"}, "directions": ["in"]}}, "no effect"),
         ({"op": "remove", "rules": "a"}, "list of their ids"),
         ({"op": "restart", "rule": "a"}, "no rule a"),
+        ({"op": "declare", "rules": "a"}, "list of rules"),
+        ({"op": "declare", "rules": [{"id": "a", "effect": {"kind": "tarpit"}, "directions": ["in"]}]}, "no effect"),
     ],
 )
 def test_what_is_no_request_is_answered(

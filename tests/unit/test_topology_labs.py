@@ -22,7 +22,7 @@ from lab.topology.model import Origin, Role, Topology, Zone
 from lab.topology.zonefile import hints_text, zone_text
 
 COMPOSE = Path(__file__).parents[2] / "compose"
-LABS = ("textbook", "minimal", "central")
+LABS = ("textbook", "minimal", "central", "wide-area")
 PROGRAMS = {
     "bind": ("authority", "resolver"),
     "knot": ("authority",),
