@@ -208,10 +208,12 @@ def capture(
     """Write packets into a file that Wireshark opens, with the names of the lab."""
     from lab.lab import Lab
     from lab.observe.capture import Capture
+    from lab.observe.selection import members
 
     seconds = _deadline(lasts)
-    with Lab.attach(lab) as here, _opened(output) as file:
-        with Capture(here, file, nodes or ()) as caught, _interruption(lasts):
+    with Lab.attach(lab) as here:
+        members(here.topology, nodes or ())  # first: a file that is there is not to be lost to a misspelt node
+        with _opened(output) as file, Capture(here, file, nodes or ()) as caught, _interruption(lasts):
             watched = ", ".join(caught.packets)
             err().print(f"Capturing at {plain(watched)}; " + ("Ctrl-C ends it." if lasts is None else f"for {lasts}."))
             until = None if seconds is None else time.monotonic() + seconds

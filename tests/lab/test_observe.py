@@ -349,6 +349,14 @@ def test_bad_input_is_told(lab: Lab, arguments: tuple[str, ...], text: str) -> N
     assert text in done.stderr
 
 
+def test_a_misspelt_node_does_not_cost_the_capture_that_is_there(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "lab.pcapng"
+    path.write_bytes(b"precious")
+    done = subprocess.run(dnslab(lab, "capture", "resolver1", "-o", str(path)), capture_output=True, check=False)
+    assert done.returncode == 4
+    assert path.read_bytes() == b"precious"
+
+
 def tshark(capture: bytes, command: list[str]) -> list[str]:
     """The lines that a program of Wireshark's prints for a capture."""
     client = connect()
