@@ -65,7 +65,7 @@ def tell(
                 mixed_case=_mixed(exchange.query, name),
             )
         )
-    return Story(wanted, type.upper(), topology, _timed(_repeated(steps, until)), unrelated=unrelated)
+    return Story(wanted, type.upper(), topology, _timed(_late(_repeated(steps, until))), unrelated=unrelated)
 
 
 def _outcome(exchange: Asked, node: Node | None, known: Understanding) -> Outcome:
@@ -116,6 +116,24 @@ def _repeated(steps: Sequence[Step], until: float) -> list[Step]:
         parent = next((other for other in steps if other.number == step.parent), None)
         end = again.exchange.sent if again else (parent.exchange.ended if parent and parent.exchange.ended else last)
         found[place] = replace(step, again=again.number if again else None, waited=max(end - step.exchange.sent, 0.0))
+    return found
+
+
+def _late(steps: Sequence[Step]) -> list[Step]:
+    """The steps; of two on the way to the answer that asked the same at once, the one answered last is marked."""
+    found = list(steps)
+    for place, step in enumerate(steps):
+        for later in range(place + 1, len(steps)):
+            other = steps[later]
+            if (
+                step.purpose == other.purpose == "resolution"
+                and (step.parent, step.name, step.type) == (other.parent, other.name, other.type)
+                and step.exchange.ended is not None
+                and other.exchange.ended is not None
+                and other.exchange.sent < step.exchange.ended
+            ):
+                last = place if step.exchange.ended > other.exchange.ended else later
+                found[last] = replace(found[last], late=True)
     return found
 
 

@@ -85,13 +85,17 @@ def story_of(seen: Observation, answer: Answer, caches: Mapping[str, Sequence[Re
 def _span(answer: Answer, messages: Sequence[Message], asked: Sequence[Message]) -> tuple[float, float]:
     """From the first query of the host for this answer to the next one of its kind, which is for another."""
     arrived = [m.time for m in messages if m.is_response and m.receiver == answer.host and m.wire == answer.wire]
-    if arrived:
-        begin = arrived[-1] - answer.latency - _SLACK
-        mine = [message.time for message in asked if begin <= message.time <= arrived[-1]]
-    else:
-        mine = sorted({message.time for message in asked})[-len(answer.attempts) :]
-    first, last = (mine[0], mine[-1]) if mine else (asked[-1].time, asked[-1].time)
-    return first, min((message.time for message in asked if message.time > last), default=float("inf"))
+    end = arrived[-1] if arrived else float("inf")
+    begin = end - answer.latency - _SLACK if arrived else 0.0
+    # One that both ends of its link were watched for is there twice.
+    once = {(query.id, query.source_port): query.time for query in reversed(asked) if begin <= query.time <= end}
+    mine = sorted(once.values())[-max(len(answer.attempts), 1) :]
+    if not mine:  # none of its queries was seen, only the answer
+        return end, float("inf")
+    # Its last query may have been seen again at the other end, a moment later: that is none of another question.
+    ids = {(query.id, query.source_port) for query in asked if mine[0] <= query.time <= mine[-1]}
+    later = (q.time for q in asked if q.time > mine[-1] and (q.id, q.source_port) not in ids)
+    return mine[0], min(later, default=float("inf"))
 
 
 def _settle(seen: Observation) -> None:

@@ -196,14 +196,15 @@ def test_a_silent_server_is_waited_for_and_another_asked(lab: Lab, resolver: Nod
     for _ in range(TRIES):
         story = lab.trace(WWW, at=resolver.name, cold=True, timeout=10)
         lost = [step for step in story.upstream if step.category == "unanswered"]
-        if lost:
+        if any(step.server == "example-1" for step in lost):  # others, too, on a busy machine
             break
     print(story.text())
-    assert {step.server for step in lost} == {"example-1"}
+    assert "example-1" in {step.server for step in lost}
     assert story.status == "NOERROR"
     assert story.textbook == 8
-    assert story.counts["unanswered"] == len(lost)  # one message each: a query
+    lost = [step for step in lost if not step.late]
     for step in lost:
+        assert len(step.exchange.messages) == 1
         assert step.again is not None
         again = story.steps[step.again - 1]
         assert (again.name, again.client) == (step.name, step.client)
@@ -232,9 +233,14 @@ def test_a_dead_resolver_is_passed_over(lab: Lab) -> None:
 
 def test_bind_renews_a_record_just_before_its_end(lab: Lab) -> None:
     """prefetch 2 9: a question in the last two seconds of a TTL of at least eleven."""
-    lab.query("status.example.com", at="resolver-2")
-    lab.clock.advance(seconds=58)
-    story = lab.trace("status.example.com", at="resolver-2")
+    with lab.observe("host", "resolver-2") as seen:
+        lab.query("status.example.com", at="resolver-2")
+        lab.clock.advance(seconds=58)
+        seen.clear()
+        answer = lab.query("status.example.com", at="resolver-2")
+        renewed = seen.wait_for(lambda message: message.is_response and message.receiver == "resolver-2" and message.aa)
+        assert renewed.qname == "status.example.com"
+        story = seen.trace(answer)
     print(story.text())
     assert story.counts == {"textbook": 2, "prefetch": 2}
     assert story.upstream[0].after

@@ -23,7 +23,7 @@ from lab.observe.drawing.sequence import sequence
 OUT = Path(__file__).parents[2] / "docs" / "trace.png"
 # Further down the tree is further away.
 DELAYS: Mapping[str, str] = {"root": "30ms", "tld": "50ms", "authority": "80ms"}
-AROUND, HEIGHT = 140, 900  # pixels around the diagram, and of the window; the picture has twice as many
+AROUND, HEIGHT = 140, 930  # pixels around the diagram, and of the window; the picture has twice as many
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
