@@ -132,7 +132,8 @@ class End:
                 self._timer = self._loop.at(self._next, self._due)
                 return
             piece = data[: max(1, int(pace * _TICK))]
-            self._next = now + len(piece) / pace
+            # A timer that was late is made up for, but not by a burst.
+            self._next = max(self._next, now - _TICK) + len(piece) / pace
         sent = 0
         try:
             sent = self._sock.send(piece)
