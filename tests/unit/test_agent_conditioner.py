@@ -215,10 +215,8 @@ def test_messages_are_changed_on_their_way_and_counted(bench: Bench, owner: sock
 
 
 def test_a_message_that_is_dropped_or_late(bench: Bench, owner: socket.socket) -> None:
-    match = {"message": "response"}
-    bench.add(
-        owner, "late", {"kind": "message-delay", "delay": 0.05}, match=match, transports=["udp"], directions=["out"]
-    )
+    which = {"match": {"message": "response"}, "transports": ["udp"], "directions": ["out"]}
+    bench.add(owner, "late", {"kind": "message-delay", "delay": 0.05}, **which)
     began = time.monotonic()
     bench.queue.arrive(answer(1))
     assert bench.verdicts(1) == [("accept", 1)]
