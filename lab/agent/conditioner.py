@@ -28,6 +28,7 @@ from .damage import damaged
 from .datagrams import leads_to_proxy, through
 from .effects import Effect, Fate, effect
 from .firewall import BLANK, QUEUE, REJECTED, Firewall
+from .kernel import nfqueue_refused
 from .loop import READ, Loop, Timer
 from .messages import MessageRule, Messages
 from .nfqueue import IN, OUT, Packet, Queue
@@ -69,7 +70,8 @@ class Active:
             self.acted += self.effect.apply(fate, size, now)
 
     def restart(self) -> None:
-        """Put the counters to 0, and chance back to the seed."""
+        """Put the counters to 0, chance back to the seed, and the deadline as far off as at first."""
+        self.ends = time.monotonic() + self.rule.lasts
         if self.messages is not None:
             self.messages.restart()
             return
@@ -185,9 +187,7 @@ class Conditioner:
         try:
             self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules, self._messages)
         except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
-            self._refusal = (
-                f"NFQUEUE does not work in this kernel ({error.strerror}); `modprobe nfnetlink_queue` may help"
-            )
+            self._refusal = nfqueue_refused(error)
         self._firewall = Firewall(self._loop)
         self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._links.bind((0, _RTMGRP_LINK))
@@ -322,6 +322,9 @@ class Conditioner:
         if active is None:
             raise ProtocolError(f"there is no rule {request.get('rule')}")
         active.restart()
+        if active.deadline is not None and active.owner is not None:
+            self._loop.cancel(active.deadline)
+            active.deadline = self._loop.at(active.ends, partial(self._expire, active, active.owner))
         owner.tell({"id": request.get("id"), "restarted": active.rule.id})
 
     def _declare(self, owner: Owner, request: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ request                                            reply
 ``{"op":"add","id":1,"rule":{..}}``                ``{"id":1,"added":"RULE"}``, once packets go through the rule
 ``{"op":"remove","id":2,"rules":["RULE",..]}``     ``{"id":2,"removed":[STATE,..]}``, once no packet does any more;
                                                    without ``rules``: all there are, whoever added them
-``{"op":"restart","id":3,"rule":"RULE"}``          ``{"id":3,"restarted":"RULE"}``: counters at 0, chance as at first
+``{"op":"restart","id":3,"rule":"RULE"}``          ``{"id":3,"restarted":"RULE"}``: counters at 0, chance and time
+                                                   left as at first
 ``{"op":"declare","id":4,"rules":[{..},..]}``      ``{"id":4,"declared":N}``: these rules hold for as long as the node
                                                    lives; those declared before that are not among them are gone
 ``{"op":"list","id":5}``                           ``{"id":5,"rules":[STATE,..],"links":[STATE,..]}``: those that were

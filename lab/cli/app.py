@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lab.cli import asking, faults, life, nodes, repair, time
+from lab.cli import asking, faults, life, nodes, observing, repair, time
 from lab.cli.options import Debug
 
 _SECTIONS = {
     "A lab's life": ("up", "down", "status", "labs"),
     "Ask it": ("query", "flush"),
+    "See it": ("watch", "capture"),
     "Break it and mend it": ("stop", "start", "restart", "pause", "unpause", "fault", "faults", "heal", "time"),
     "Look into it": ("logs", "shell", "render"),
     "This machine": ("doctor", "gc"),
@@ -60,5 +61,5 @@ def _options(
         typer.echo(context.get_help())
 
 
-for group in (life, asking, nodes, faults, time, repair):
+for group in (life, asking, observing, nodes, faults, time, repair):
     group.register(app)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lab.faults.kind import Verdict
-from lab.faults.measuring import Observation
 from lab.faults.plan import Plan, plan
 
 if TYPE_CHECKING:
     from lab.agent.conditions import State
     from lab.runtime.lab import RunningLab
+
+
+class Seen(Protocol):
+    """What was measured: text for people, and plain data."""
+
+    def to_json(self) -> Any:
+        """As plain data."""
 
 
 def inject(lab: RunningLab, name: str, target: str | Sequence[str], /, **how: Any) -> Fault:
@@ -33,8 +39,8 @@ class Fault(ABC):
     def __init__(self, lab: RunningLab, made: Plan) -> None:
         self._lab = lab
         self.plan = made
-        self.before: Observation | None = None
-        self.after: Observation | None = None
+        self.before: Seen | None = None
+        self.after: Seen | None = None
         self.verdict = Verdict("", "", bites=False)
 
     @property
@@ -78,7 +84,7 @@ class Fault(ABC):
             "got": self.got,
             "before": self.before.to_json() if self.before else None,
             "after": self.after.to_json() if self.after else None,
-            "lasts_s": self.plan.options.lasts,
+            "lasts_s": self.plan.lasts,
             "packets": {
                 node: {"seen": state.seen, "matched": state.matched, "acted": state.acted}
                 for node, state in self.states.items()

@@ -18,7 +18,7 @@ from lab.topology.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from lab.faults.plan import Options, Plan
-    from lab.topology.model import Node
+    from lab.topology.model import Node, Topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Kind(ABC):
     """One fault: what it is called, what it takes, what it does.
 
     What the faults of a level have in common is in its subclass: `LinkKind` for the packets of a link, `NodeKind` for a
-    whole node.
+    whole node, `ZoneKind` for zone data.
     """
 
     name: str
@@ -40,13 +40,25 @@ class Kind(ABC):
         """What it is a fault of: "node", "link", "zone", "clock"."""
 
     @property
+    def is_event(self) -> bool:
+        """Whether it is over when it has been injected, and there is nothing to heal."""
+        return False
+
+    @property
     def options(self) -> Sequence[str]:
         """Which of the options in `lab.faults.plan.OPTIONS` it takes, besides `lasts`."""
         return ()
 
-    @abstractmethod
+    def at(self, topology: Topology, target: str | Sequence[str], values: Values, options: Options) -> Plan:
+        """What it would do at `target`, as people name it. Raises `BadInput` when that cannot be.
+
+        A kind for which the target is more than nodes has an `at` of its own; for the others `plan` is enough.
+        """
+        return self.plan(topology.select(target), values, options)
+
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """What it would do at these nodes, at least one. Raises `BadInput` when that cannot be."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from lab.faults.kind import Kind, Verdict
 from lab.faults.measuring import Evidence, Observation, Pair, checksum_errors, observe, pair, pairs
 from lab.faults.plan import DIRECTIONS, OPTIONS, TRANSPORTS, Options, Plan
 from lab.faults.several import together
-from lab.faults.values import Values
+from lab.faults.values import Values, show_time
 from lab.topology import links
 
 if TYPE_CHECKING:
@@ -36,6 +36,11 @@ class RuleKind(Kind):
     effect: Callable[[Values], Mapping[str, Any]]  # what the conditioner is told: see lab.agent.effects and rewrites
     words: Callable[[Values], str]  # what happens to a packet or message: "comes 80 ms later"
     direction: Literal["in", "out", "both"] = "in"  # when none is asked for
+
+    @property
+    def level(self) -> str:
+        """The packets of a link."""
+        return "link"
 
     @property
     def options(self) -> Sequence[str]:
@@ -93,11 +98,15 @@ class LinkPlan(Plan):
 
     def does(self) -> str:
         """What would happen to which packets."""
-        who = " or ".join(peer.name for peer in self.options.to) or "anybody"
+        return self.does_at(self.node.name)
+
+    def does_at(self, who: str) -> str:
+        """What would happen to which packets, with other words for the node."""
+        peers = " or ".join(peer.name for peer in self.options.to) or "anybody"
         ways = {
-            "in": f"that arrives at {self.node.name} from {who}",
-            "out": f"that {self.node.name} sends to {who}",
-            "both": f"between {self.node.name} and {who}, either way,",
+            "in": f"that arrives at {who} from {peers}",
+            "out": f"that {who} sends to {peers}",
+            "both": f"between {who} and {peers}, either way,",
         }
         protocol = "UDP and TCP" if self.options.transport == "both" else self.options.transport.upper()
         return f"Every {protocol} packet {ways[self.direction]} {self.kind.words(self.values)}"
@@ -183,7 +192,9 @@ class LinkFault(Fault):
         errors = checksum_errors(self._lab, receivers) - errors
         state = self._lab.links.state(node, self._rule.id)
         if state is None:
-            raise NoEffect(f"{kind.name} at {node} ended while it was measured: {node} has stopped")
+            over = not self._lab.links.lives(node, self._rule.id)
+            why = f"its {show_time(self._rule.lasts)} were over" if over else f"{node} has stopped"
+            raise NoEffect(f"{kind.name} at {node} ended while it was measured: {why}")
         crossings = len(made.directions) * (2 if transport == "tcp" else 1)
         self.verdict = kind.judge(made.values, Evidence(self.before, self.after, state, crossings, declared, errors))
         if not self.verdict.bites:
@@ -192,7 +203,7 @@ class LinkFault(Fault):
                 f"{kind.name} at {node} has no effect: asked for {self.asked}, got {self.got} ({asked}; "
                 f"before: {self.before}); is another fault in the way? `dnslab faults` lists them"
             )
-        # What follows is to depend on the seed alone, and not on how many packets the probes took.
+        # What follows is to depend on the seed alone, not on how many packets the probes took; and its time begins now.
         self._lab.links.restart(node, self._rule.id)
 
     def _ends(self, kind: LinkKind) -> list[Pair]:

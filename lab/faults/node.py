@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lab.errors import NoEffect
 from lab.faults.fault import Fault
@@ -19,6 +20,7 @@ from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from lab.runtime.lab import RunningLab
+    from lab.runtime.node import NodeHandle
     from lab.topology.model import Node
 
 _PROBES = 3
@@ -29,9 +31,11 @@ _PATIENCE = 0.3  # seconds
 class NodeKind(Kind):
     """A fault of a whole node."""
 
-    verb: Literal["stop", "kill", "pause"]  # of NodeHandle
-    words: str  # what happens to the node: "is frozen"
+    does: Callable[[NodeHandle], object]  # what is done to the node
+    words: Callable[[Values], str]  # what happens to it: "is frozen"
     state: str  # that the node is in afterwards, as NodeHandle says
+    lasts: Callable[[Values], float] = lambda _values: math.inf  # seconds after which it ends by its nature
+    asked: Callable[[Values], str] | None = None  # in words, where that is more than the state
 
     @property
     def level(self) -> str:
@@ -41,6 +45,10 @@ class NodeKind(Kind):
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """The same at each of the nodes."""
         return together([NodePlan(self, node, values, options) for node in nodes])
+
+    def fault(self, lab: RunningLab, made: NodePlan) -> Fault:
+        """The fault that was planned, not begun."""
+        return NodeFault(lab, made)
 
 
 class NodePlan(Plan):
@@ -56,17 +64,22 @@ class NodePlan(Plan):
         """The node."""
         return self.nodes[0]
 
+    @property
+    def lasts(self) -> float:
+        """Seconds after which it heals by itself."""
+        return min(self.options.lasts, self.kind.lasts(self.values))
+
     def does(self) -> str:
         """What would happen to it."""
-        return f"{self.node.name} {self.kind.words}"
+        return f"{self.node.name} {self.kind.words(self.values)}"
 
     def fault(self, lab: RunningLab) -> Fault:
         """The fault itself, not begun."""
-        return NodeFault(lab, self)
+        return self.kind.fault(lab, self)
 
 
 class NodeFault(Fault):
-    """A node that is stopped, killed or paused."""
+    """A node that something is done to, which leaves it in a state that can be seen."""
 
     plan: NodePlan
 
@@ -81,18 +94,21 @@ class NodeFault(Fault):
 
     def begin(self) -> None:
         """Ask the node, break it, ask again."""
-        kind, node = self.plan.kind, self._lab.node(self.plan.node.name)
-        if (state := node.state) != "running":
-            raise NoEffect(f"{node.name} is {state} already; `dnslab start {node.name}` starts it")
-        self.before = self._observe()
-        self._guard = Guard(self._lab.name, node.name, self.plan.options.lasts)
-        getattr(node, kind.verb)()
-        self.after, state = self._observe(), node.state
+        kind, node = self.plan.kind, running(self._lab, self.plan.node)
+        self.before = observe(self._lab, self.plan.node)
+        self._guard = Guard(self._lab.name, "revive", node.name, self.plan.lasts)
+        kind.does(node)
+        if self.plan.lasts < self.plan.options.lasts:  # counted from when it was done, not from before
+            first, self._guard = self._guard, Guard(self._lab.name, "revive", node.name, self.plan.lasts)
+            first.dismiss()
+        state = node.state  # before it may have ended by its nature
+        self.after = observe(self._lab, self.plan.node)
         silent = self.after is None or self.after.answered == 0
         got = state if self.after is None else f"{state}; {self.after}"
-        self.verdict = Verdict(kind.state, got, bites=state == kind.state and silent)
+        asked = kind.state if kind.asked is None else kind.asked(self.plan.values)
+        self.verdict = Verdict(asked, got, bites=state == kind.state and silent)
         if not self.verdict.bites:
-            raise NoEffect(f"{kind.name} of {node.name} has no effect: asked for {kind.state}, got {got}")
+            raise NoEffect(f"{kind.name} of {node.name} has no effect: asked for {asked}, got {got}")
 
     def heal(self) -> None:
         """Let the node run, and wait until it answers."""
@@ -101,11 +117,20 @@ class NodeFault(Fault):
             self._guard.dismiss()
             self._guard = None
 
-    def _observe(self) -> Observation | None:
-        """What a host sees of the node; None of a host, which nobody can ask."""
-        if self.plan.node.role is Role.HOST:
-            return None
-        ends = pair(self._lab.topology, self.plan.node, (), ("in",))
-        with probing(self._lab, ends.asker) as prober:
-            slow = links.patience(self._lab.topology, [ends.answerer.name])
-            return probe(prober, ends.answerer, _PROBES, "udp", _PATIENCE + slow)
+
+def running(lab: RunningLab, node: Node) -> NodeHandle:
+    """The node, which runs. Raises `NoEffect` when something has been done to it before."""
+    handle = lab.node(node.name)
+    if (state := handle.state) != "running":
+        raise NoEffect(f"{node.name} is {state} already; `dnslab start {node.name}` starts it")
+    return handle
+
+
+def observe(lab: RunningLab, node: Node) -> Observation | None:
+    """What a host sees of the node; None of a host, which nobody can ask."""
+    if node.role is Role.HOST:
+        return None
+    ends = pair(lab.topology, node, (), ("in",))
+    with probing(lab, ends.asker) as prober:
+        slow = links.patience(lab.topology, [ends.answerer.name])
+        return probe(prober, ends.answerer, _PROBES, "udp", _PATIENCE + slow)

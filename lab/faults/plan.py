@@ -28,6 +28,11 @@ TRANSPORTS: Mapping[str, tuple[Transport, ...]] = {"udp": ("udp",), "tcp": ("tcp
 
 _LASTS = Parameter("lasts", "after which it heals by itself", "time: 0.1s to 24h", time(0.1, MAX_LASTS), 3600.0)
 _SEED = 1
+_WHOLE = {
+    "node": "it is a fault of a whole node",
+    "zone": "it is a fault of zone data",
+    "clock": "it is a fault of a clock",
+}
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,22 @@ class Plan(ABC):
     def does(self) -> str:
         """What would be done, in words: a sentence without its end."""
 
+    def does_at(self, who: str) -> str:  # noqa: ARG002 - for those that can
+        """The same with other words for the node, where that can be said; else as `does`."""
+        return self.does()
+
     @abstractmethod
     def fault(self, lab: RunningLab) -> Fault:
         """The fault itself, not begun."""
 
+    @property
+    def lasts(self) -> float:
+        """Seconds after which it heals by itself."""
+        return self.options.lasts
+
     def describe(self) -> str:
         """What would be done, and for how long, in a sentence."""
-        return f"{self.does()}, for {show_time(self.options.lasts)} at the most."
+        return f"{self.does()}." if self.kind.is_event else f"{self.does()}, for {show_time(self.lasts)} at the most."
 
     def about(self) -> dict[str, Any]:
         """What others are to know of it, as plain data."""
@@ -79,14 +93,14 @@ class Plan(ABC):
 
 def plan(topology: Topology, name: str, target: str | Sequence[str], how: Mapping[str, Any]) -> Plan:
     """Check what is asked for; see `lab.Lab.fault`. Raises `BadInput`."""
-    chosen, nodes = kind(name), topology.select(target)
+    chosen = kind(name)
     given = {key: value for key, value in how.items() if value is not None}
     lasts = parse(name, (_LASTS,), {"lasts": given.pop("lasts", None)})["lasts"]
     said = {word: given.pop(word) for word in OPTIONS if word in given}
     if refused := next((word for word in said if word not in chosen.options), None):
         takes = ", ".join(chosen.options)
-        raise BadInput(f"{name} has no {refused} ({f'it takes {takes}' if takes else 'it is a fault of a whole node'})")
-    return chosen.plan(nodes, parse(name, chosen.parameters, given), _options(topology, name, lasts, said))
+        raise BadInput(f"{name} has no {refused} ({f'it takes {takes}' if takes else _WHOLE[chosen.level]})")
+    return chosen.at(topology, target, parse(name, chosen.parameters, given), _options(topology, name, lasts, said))
 
 
 def _options(topology: Topology, name: str, lasts: float, said: Mapping[str, Any]) -> Options:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError
-from lab.faults.fault import Fault
+from lab.faults.fault import Fault, Seen
 from lab.faults.kind import Verdict
 from lab.faults.measuring import Observation
 from lab.faults.plan import Plan
@@ -32,7 +32,9 @@ class SeveralPlan(Plan):
 
     def does(self) -> str:
         """What would be done, in words."""
-        return "; ".join(part.does() for part in self.parts)
+        any_of = f"any of {', '.join(node.name for node in self.nodes)}"
+        alike = {part.does_at(any_of) for part in self.parts}
+        return alike.pop() if len(alike) == 1 else "; ".join(part.does() for part in self.parts)
 
     def details(self) -> dict[str, Any]:
         """The options of each of them."""
@@ -66,14 +68,18 @@ class SeveralFault(Fault):
         nodes = [part.plan.nodes[0].name for part in self.parts]
         got = "; ".join(f"{node}: {part.got}" for node, part in zip(nodes, self.parts, strict=True))
         self.verdict = Verdict(self.parts[0].asked, got, all(part.verdict.bites for part in self.parts))
-        self.before = Observation.sum([part.before for part in self.parts if part.before])
-        self.after = Observation.sum([part.after for part in self.parts if part.after])
+        self.before = _sum([part.before for part in self.parts])
+        self.after = _sum([part.after for part in self.parts])
 
     def heal(self) -> None:
         """Undo it everywhere; what went wrong at one node is told when the others are healed."""
         problems = [problem for problem in each(_healed, self.parts) if problem is not None]
         if problems:
             raise problems[0]
+
+
+def _sum(seen: Sequence[Seen | None]) -> Observation | None:
+    return Observation.sum([one for one in seen if isinstance(one, Observation)])
 
 
 def _healed(fault: Fault) -> LabError | None:

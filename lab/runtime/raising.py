@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.errors import EnvironmentProblem
-from lab.runtime import containers, helper, labels, links, memory, network
+from lab.runtime import containers, helper, labels, links, memory, network, zonedata
+from lab.runtime.clock import skews
 from lab.runtime.conditioner import CONDITIONER
 from lab.runtime.containers import Container
 from lab.runtime.diagnosis import node_failed
 from lab.runtime.events import Event, Report
 from lab.runtime.images import ensure_images
+from lab.runtime.ledger import Ledger
 from lab.runtime.lowering import lower
 from lab.runtime.node import NodeHandle
 from lab.runtime.parallel import each, uninterrupted
@@ -122,7 +124,7 @@ class _Raising:
         self.ids |= {name: container.id for name, container in present.items()}
         try:
             if missing:
-                self._write_files(missing, self._container(wanted[writer]), fresh=not present)
+                self._write_files(topology, missing, self._container(wanted[writer]), fresh=not present)
             each(self._start, missing)
             if missing or idle:
                 # Not only on a new network: a Docker that was restarted has opened it again, and stopped every node.
@@ -171,16 +173,25 @@ class _Raising:
             self.ids[spec.node.name] = containers.create(self.api, self.lab, spec, self.marks)
         return self.ids[spec.node.name]
 
-    def _write_files(self, missing: Sequence[ContainerSpec], writer: str, *, fresh: bool) -> None:
+    def _write_files(self, topology: Topology, missing: Sequence[ContainerSpec], writer: str, *, fresh: bool) -> None:
         """Put the files of what is missing into the volume, through the container `writer`, and what each clock says.
 
-        Nodes that join a running lab join at its time; those that are there keep theirs, skews included.
+        Nodes that join a running lab join at its time, those that are there keep theirs. Faults of zone data and of
+        clocks that are active stay so, for a node that is made anew too.
         """
         files = {f"{spec.node.name}/{path}": text.encode() for spec in missing for path, text in spec.files.items()}
         joining = [spec.node.name for spec in missing if spec.node.on_lab_clock]
-        ahead = 0 if fresh else containers.clock_of(self.api, writer, besides=joining)
-        files |= {f"{containers.CLOCKS}/{node}": struct.pack("=q", ahead) for node in joining}
-        containers.put_files(self.api, writer, files)
+        ledger = Ledger(self.api, self.lab)
+        with ledger.held():
+            entries = ledger.entries()
+            for spec in missing:
+                edited = zonedata.files(topology, spec.node, entries)
+                files |= {f"{spec.node.name}/{path}": text.encode() for path, text in edited.items()}
+            skewed = {node: round(skew.total_seconds() * 1e9) for node, skew in skews(entries).items()}
+            ahead = 0 if fresh else containers.clock_of(self.api, writer, joining, skewed)
+            clocks = {node: ahead + skewed.get(node, 0) for node in joining}
+            files |= {f"{containers.CLOCKS}/{node}": struct.pack("=q", offset) for node, offset in clocks.items()}
+            containers.put_files(self.api, writer, files)
 
     def _go_on_unless_interrupted(self) -> None:
         if self.interrupted.is_set():

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from statistics import median
 
 from lab import Lab
 from lab.faults.message import MessageFault
 from lab.runtime.engine import connect
 from lab.runtime.images import ensure_images
+from tests.bench.figures import QUERIES, Figure, throughput, timed
 
-_QUERIES = 5000
 _CYCLES = 20
 _RATE = 1000  # queries a second, of which the delay is measured
 _SCRIPT = """python3 -c '
@@ -30,8 +30,8 @@ print(time.monotonic() - began)
 '"""
 
 
-def figures() -> Iterator[tuple[str, str, str]]:
-    """What, how much, and beside what it stands."""
+def figures() -> Iterator[Figure]:
+    """Faults on DNS messages."""
     ensure_images(connect(), ["conditioner"])
     with Lab.temporary("minimal", name=f"bench-messages-{os.getpid()}") as lab:
         yield from _injecting(lab)
@@ -39,34 +39,34 @@ def figures() -> Iterator[tuple[str, str, str]]:
         yield from _exactness(lab)
 
 
-def _injecting(lab: Lab) -> Iterator[tuple[str, str, str]]:
+def _injecting(lab: Lab) -> Iterator[Figure]:
     took: list[tuple[float, float]] = []
     for _ in range(_CYCLES):
         began = time.perf_counter()
         fault = lab.fault("servfail", "authority")
-        took.append((time.perf_counter() - began, _timed(fault.heal)))
+        took.append((time.perf_counter() - began, timed(fault.heal)))
     (first, _), *later = took
     inject, heal = (median(values) * 1000 for values in zip(*later, strict=True))
-    yield "first message fault on a node", f"{first * 1000:.0f} ms", "helper started; measured over UDP and TCP"
-    yield "later ones", f"{inject:.0f} ms, healed in {heal:.0f} ms", f"median of {_CYCLES - 1}"
+    yield Figure("first message fault on a node", f"{first * 1000:.0f} ms", "helper started; measured over UDP and TCP")
+    yield Figure("later ones", f"{inject:.0f} ms, healed in {heal:.0f} ms", f"median of {_CYCLES - 1}")
 
 
-def _passing(lab: Lab) -> Iterator[tuple[str, str, str]]:
+def _passing(lab: Lab) -> Iterator[Figure]:
     udp, tcp = _udp_rate(lab), _tcp_rate(lab)
     for name, how in (("servfail", {}), ("ttl", {"ttl": 5}), ("servfail", {"name": "other.example.com"})):
         what = f"{name}{' of another name' if 'name' in how else ''}"
         with lab.fault(name, "authority", **how) as fault:
             assert isinstance(fault, MessageFault)
-            yield f"{what}, over UDP", f"{_udp_rate(lab):.0f} messages/s", f"healthy: {udp:.0f}"
-            yield f"{what}, on one TCP connection", f"{_tcp_rate(lab):.0f} messages/s", f"healthy: {tcp:.0f}"
+            yield Figure(f"{what}, over UDP", f"{_udp_rate(lab):.0f} messages/s", f"healthy: {udp:.0f}")
+            yield Figure(f"{what}, on one TCP connection", f"{_tcp_rate(lab):.0f} messages/s", f"healthy: {tcp:.0f}")
 
 
-def _exactness(lab: Lab) -> Iterator[tuple[str, str, str]]:
+def _exactness(lab: Lab) -> Iterator[Figure]:
     healthy = {transport: _latency(lab, transport) for transport in ("udp", "tcp")}
     with lab.fault("dns-delay", "authority", delay="50ms"):
         for transport, before in healthy.items():
             beyond = _latency(lab, transport) - 50 - before
-            yield (
+            yield Figure(
                 f"50 ms of dns-delay over {transport.upper()}",
                 f"median {beyond:+.2f} ms beyond it",
                 f"{_RATE if transport == 'udp' else _RATE // 10} queries/s; healthy: {before:.2f} ms",
@@ -75,12 +75,12 @@ def _exactness(lab: Lab) -> Iterator[tuple[str, str, str]]:
 
 def _udp_rate(lab: Lab) -> float:
     question = lab.question("www.example.com", at="authority", recurse=False)
-    return _QUERIES / _timed(lambda: lab.ask([question] * _QUERIES, window=64))
+    return throughput(lab, question)
 
 
 def _tcp_rate(lab: Lab) -> float:
-    script = _SCRIPT.format(address=lab.topology.nodes["authority"].ipv4, count=_QUERIES)
-    return _QUERIES / float(lab.node("host").run(script))
+    script = _SCRIPT.format(address=lab.topology.nodes["authority"].ipv4, count=QUERIES)
+    return QUERIES / float(lab.node("host").run(script))
 
 
 def _latency(lab: Lab, transport: str) -> float:
@@ -91,9 +91,3 @@ def _latency(lab: Lab, transport: str) -> float:
         for number in range(2 * rate)
     ]
     return median(answer.attempts[-1].latency for answer in lab.ask(questions) if answer.answered) * 1000
-
-
-def _timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began

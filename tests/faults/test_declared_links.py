@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,9 @@ import pytest
 from faulttools import WIDE, eventually, exactly
 
 from lab import Lab
+from lab.agent.protocol import Transport
 from lab.faults.active import active, heal
+from lab.faults.measuring import Pair, observe
 from lab.labs import load
 from lab.runtime import helper
 from lab.runtime.conditioner import CONDITIONER, Conditioner
@@ -70,14 +71,17 @@ def latency(lab: Lab, name: str, at: str) -> float:
     return answer.latency
 
 
-def direct(lab: Lab, asker: str, at: str, **how: Any) -> float:
-    """Median time of queries from one node to another, seconds."""
-    from lab.faults.measuring import Pair, observe
-
+def takes(lab: Lab, asker: str, at: str, least: float, transport: Transport = "udp") -> None:
+    """Queries from one node to another take that many seconds: never less, and no more once the machine has time."""
     ends = Pair(lab.topology.nodes[asker], lab.topology.nodes[at])
-    seen = observe(lab, [ends], 9, how.get("transport", "udp"), 3.0)
-    assert seen.median is not None, str(seen)
-    return seen.median
+
+    def as_long() -> None:
+        fastest = observe(lab, [ends], 9, transport, 3.0).least
+        if fastest is None or fastest < least:
+            pytest.fail(f"{asker} asked {at}: the fastest answer took {fastest} s, {least} s at the least are declared")
+        assert fastest < least + WIDE
+
+    eventually(as_long)
 
 
 def declared(lab: Lab, node: str) -> list[Any]:
@@ -93,7 +97,7 @@ def declared(lab: Lab, node: str) -> list[Any]:
 
 @pytest.mark.parametrize("resolver", ["unbound", "bind"])
 def test_latencies_are_the_sums_of_round_trips(matrix: Lab, resolver: str) -> None:
-    """The median of five against the sum; `python -m tests.bench links` prints how near it is on an idle machine."""
+    """The fastest of five against the sum; `python -m tests.bench links` prints how near it is on an idle machine."""
     sums = {
         "cold": CLIENT + ROOT + TLD + AUTHORITY,
         "TLD known": CLIENT + TLD + AUTHORITY,
@@ -108,26 +112,26 @@ def test_latencies_are_the_sums_of_round_trips(matrix: Lab, resolver: str) -> No
             sums, ("www.example.com", "www.other.com", "ftp.example.com", "www.example.com"), strict=True
         ):
             taken[kind].append(latency(matrix, name, resolver))
-    medians = {kind: statistics.median(values) for kind, values in taken.items()}
+    fastest = {kind: min(values) for kind, values in taken.items()}
     for kind, expected in sums.items():
-        print(f"{resolver} {kind}: {medians[kind] * 1000:.1f} ms, sum {expected * 1000:.0f} ms")
-        assert expected <= medians[kind] < expected + WIDE
-    assert medians["cold"] - medians["zone known"] >= 0.8 * (ROOT + TLD) - 0.01
+        print(f"{resolver} {kind}: {fastest[kind] * 1000:.1f} ms, sum {expected * 1000:.0f} ms")
+        assert expected <= fastest[kind] < expected + WIDE
+    assert fastest["cold"] - fastest["zone known"] >= 0.8 * (ROOT + TLD) - 0.01
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_a_link_is_as_long_for_each_transport(matrix: Lab, transport: str) -> None:
+def test_a_link_is_as_long_for_each_transport(matrix: Lab, transport: Transport) -> None:
     trips = 2 if transport == "tcp" else 1
     for resolver in ("unbound", "bind"):
-        assert trips * TLD <= direct(matrix, resolver, "tld", transport=transport) < trips * TLD + WIDE
-    assert direct(matrix, "host", "tld", transport=transport) < WIDE, "nothing is declared of host and tld"
+        takes(matrix, resolver, "tld", trips * TLD, transport)
+    takes(matrix, "host", "tld", 0.0, transport)  # nothing is declared of these two
 
 
 def test_they_are_no_faults_and_nothing_heals_them(matrix: Lab) -> None:
     assert active(matrix) == []
     assert heal(matrix) == []
     matrix.reset()
-    assert direct(matrix, "unbound", "tld") >= TLD
+    takes(matrix, "unbound", "tld", TLD)
     done = subprocess.run(
         [sys.executable, "-m", "lab.cli", "heal", "--all", "--lab", matrix.name],
         capture_output=True,
@@ -135,7 +139,7 @@ def test_they_are_no_faults_and_nothing_heals_them(matrix: Lab) -> None:
         check=True,
     )
     assert done.stdout == "Nothing was broken.\n"
-    assert direct(matrix, "unbound", "tld") >= TLD
+    takes(matrix, "unbound", "tld", TLD)
 
 
 def test_a_fault_on_the_same_link_adds_up(matrix: Lab) -> None:
@@ -143,9 +147,9 @@ def test_a_fault_on_the_same_link_adds_up(matrix: Lab) -> None:
         assert fault.after is not None
         assert fault.after.least is not None
         assert fault.after.least >= TLD + 0.04
-        assert TLD + 0.04 <= direct(matrix, "unbound", "tld") < TLD + 0.04 + WIDE
+        takes(matrix, "unbound", "tld", TLD + 0.04)
         assert [entry.fault for entry in active(matrix)] == ["latency"]
-    assert TLD <= direct(matrix, "unbound", "tld") < TLD + WIDE
+    takes(matrix, "unbound", "tld", TLD)
 
 
 @pytest.mark.parametrize("verb", ["restart", "stop", "kill", "pause"])
@@ -153,7 +157,7 @@ def test_a_node_that_comes_back_has_its_links(matrix: Lab, verb: str) -> None:
     node = matrix.node("tld")
     getattr(node, verb)()
     node.heal()
-    assert TLD <= direct(matrix, "unbound", "tld") < TLD + WIDE
+    takes(matrix, "unbound", "tld", TLD)
 
 
 OWNER = """
@@ -168,7 +172,7 @@ def test_a_guard_that_starts_a_node_puts_its_links_back(matrix: Lab) -> None:
     subprocess.run([sys.executable, "-c", OWNER, matrix.name], check=False)
     eventually(lambda: exactly(matrix.node("tld").state, "running"))
     eventually(lambda: exactly(len(declared(matrix, "tld")), 1))
-    assert direct(matrix, "unbound", "tld") >= TLD
+    takes(matrix, "unbound", "tld", TLD)
 
 
 def test_up_puts_back_what_somebody_else_has_lost(matrix: Lab, folder: Path) -> None:
@@ -177,20 +181,20 @@ def test_up_puts_back_what_somebody_else_has_lost(matrix: Lab, folder: Path) -> 
     assert [link.on for node in status(matrix) if node.node == "tld" for link in node.links] == [False, False]
     Lab.up(written(folder), name=matrix.name).close()
     assert [link.on for node in status(matrix) if node.node == "tld" for link in node.links] == [True, True]
-    assert direct(matrix, "unbound", "tld") >= TLD
+    takes(matrix, "unbound", "tld", TLD)
 
 
 def test_up_changes_only_the_links_that_have_changed(matrix: Lab, folder: Path) -> None:
     before = {node: container.id for node, container in matrix.containers().items()}
-    direct(matrix, "unbound", "root")
+    takes(matrix, "unbound", "root", ROOT)
     [counted] = [state["acted"] for state in declared(matrix, "root")]
     assert counted > 0
     other = LINKS.replace("rtt: 50ms", "rtt: 120ms").replace("  - {between: [resolver, authority], rtt: 80ms}\n", "")
     with Lab.up(written(folder, other), name=matrix.name) as changed:
         assert changed.changed == ()
         assert {node: container.id for node, container in changed.containers().items()} == before
-        assert direct(changed, "unbound", "tld") >= 0.12
-        assert direct(changed, "unbound", "authority") < WIDE
+        takes(changed, "unbound", "tld", 0.12)
+        takes(changed, "unbound", "authority", 0.0)
         assert [state["acted"] >= counted for state in declared(changed, "root")] == [True]
     # Nobody is left who needs the helper of a node without links; the others' stay.
     with Lab.up(written(folder, ""), name=matrix.name) as bare:
@@ -198,7 +202,7 @@ def test_up_changes_only_the_links_that_have_changed(matrix: Lab, folder: Path) 
         eventually(lambda: exactly(helper.running(bare.api, bare.name, CONDITIONER), {}))
         assert latency(bare, "www.example.com", "unbound") < WIDE
     Lab.up(written(folder), name=matrix.name).close()
-    assert direct(matrix, "unbound", "authority") >= AUTHORITY
+    takes(matrix, "unbound", "authority", AUTHORITY)
 
 
 def test_one_way_and_loss_and_patience(folder: Path) -> None:
@@ -211,12 +215,12 @@ def test_one_way_and_loss_and_patience(folder: Path) -> None:
 """
     declaration = written(folder, links)
     with Lab.temporary(declaration, name=f"lnk-slow-{os.getpid()}") as lab:
-        assert 0.35 <= direct(lab, "unbound", "tld") < 0.35 + WIDE
-        assert direct(lab, "bind", "tld") >= 45 * 8 / 64000
+        takes(lab, "unbound", "tld", 0.35)
+        takes(lab, "bind", "tld", 45 * 8 / 64000)
         Lab.up(declaration, name=lab.name).close()
         lab.node("tld").restart()
         lab.node("unbound").restart()
-        assert 0.35 <= direct(lab, "unbound", "tld") < 0.35 + WIDE
+        takes(lab, "unbound", "tld", 0.35)
         questions = [lab.question(".", "NS", at="unbound", recurse=False, timeout=1.5)] * 200
         lost = sum(not answer.answered for answer in lab.ask(questions, window=200))
         assert 12 <= lost <= 70, "200 round trips lose 19 % of their answers: 38, and 99.99 % of the time 17 to 60"

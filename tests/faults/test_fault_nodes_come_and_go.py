@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from faulttools import DECLARATION, DELAY, WIDE, ask, eventually, exactly, link, median, rules_in_kernel
+from faulttools import DECLARATION, DELAY, WIDE, ask, eventually, exactly, fastest, link, rules_in_kernel
 
 from lab import Lab
 from lab.runtime import helper
@@ -13,7 +13,7 @@ from lab.runtime.conditioner import CONDITIONER
 def test_a_restarted_node_has_its_link_back(lab: Lab) -> None:
     with link(lab, "latency", delay="50ms") as fault:
         lab.node("tld").restart()
-        assert DELAY <= median(lab) < DELAY + WIDE, "the rules are back when restart returns"
+        assert DELAY <= fastest(lab) < DELAY + WIDE, "the rules are back when restart returns"
         assert fault.active
         lab.api.restart(lab.node("tld").container, timeout=0)  # by somebody who knows nothing of faults
 
@@ -23,7 +23,7 @@ def test_a_restarted_node_has_its_link_back(lab: Lab) -> None:
             assert answer.latency >= DELAY
 
         eventually(disturbed)
-    assert median(lab) < WIDE
+    assert fastest(lab) < WIDE
 
 
 def test_healed_while_stopped(lab: Lab) -> None:
@@ -33,7 +33,7 @@ def test_healed_while_stopped(lab: Lab) -> None:
     lab.node("tld").stop()
     fault.heal()
     lab.node("tld").start()
-    assert median(lab) < WIDE
+    assert fastest(lab) < WIDE
     assert not fault.active
 
 
@@ -43,7 +43,7 @@ def test_a_node_that_is_removed_under_a_fault(lab: Lab) -> None:
     fault.heal()
     lab.nodes["tld"].close()
     Lab.up(DECLARATION, name=lab.name).close()
-    assert median(lab) < WIDE
+    assert fastest(lab) < WIDE
 
 
 @pytest.mark.parametrize("number", ["TERM", "KILL"])
@@ -61,6 +61,7 @@ def test_a_helper_that_ends_is_no_outage_and_comes_back(lab: Lab, number: str) -
             assert ask(lab, count=1)[0].latency >= DELAY
 
         eventually(back)
-        assert len(hooks()) == 2, "none was left beside the new ones"
+        # Of a helper that takes its time to end the rules go last: those of the new one are there a moment later.
+        eventually(lambda: exactly(len(hooks()), 2))
     eventually(lambda: exactly(rules_in_kernel(lab, "tld"), []))
-    assert median(lab) < WIDE
+    assert fastest(lab) < WIDE

@@ -1,5 +1,6 @@
 """The vocabulary: what may be asked for, the advice when it may not, what is said and how it is judged. No Docker."""
 
+import json
 import re
 import shlex
 from typing import Any
@@ -39,30 +40,33 @@ def planned(name: str, node: str = NODE, /, **how: Any) -> Any:
     return plan(TEXTBOOK, name, node, how)
 
 
-@pytest.mark.parametrize("name", kinds())
-def test_every_fault_can_be_planned_and_described(name: str) -> None:
-    made = planned(name, **NEEDED.get(name, {}))
-    assert NODE in made.describe()
-    assert made.describe().endswith(", for 1h at the most.")
-    if isinstance(made, LinkPlan):
-        rule = made.rule()
-        MessageRule(rule) if rule.match else effect(rule.effect, rule.seed)  # the conditioner understands it
-        assert rule.about["words"] == made.describe()
-
-
-@pytest.mark.parametrize("name", kinds())
-def test_every_example_is_a_fault_of_the_textbook_lab(name: str) -> None:
+def example(name: str) -> Any:
+    """What the example of a fault plans, as the command line reads it."""
     words = shlex.split(kind(name).example)
     assert words.pop(0) == name
     node, how = words.pop(0), {}
     while words:
         option = words.pop(0)
         if option == "--param":
-            key, value = words.pop(0).split("=")
+            key, value = words.pop(0).split("=", 1)
             how[key] = value
         else:
             how[option.removeprefix("--")] = words.pop(0)
-    assert plan(TEXTBOOK, name, node, how).nodes == TEXTBOOK.select(node)
+    made = plan(TEXTBOOK, name, node, how)
+    assert made.nodes == TEXTBOOK.select(node)
+    return made
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_every_fault_can_be_planned_and_described(name: str) -> None:
+    made = example(name)
+    assert made.nodes[0].name in made.describe()
+    assert re.search(r"[^.]\.$" if made.kind.is_event else r", for [0-9]+[smh] at the most\.$", made.describe())
+    json.dumps(made.about())
+    if isinstance(made, LinkPlan):
+        rule = made.rule()
+        MessageRule(rule) if rule.match else effect(rule.effect, rule.seed)  # the conditioner understands it
+        assert rule.about["words"] == made.describe()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +176,7 @@ def test_a_partition_leaves_those_on_both_sides_alone() -> None:
     made = plan(TEXTBOOK, "partition", "tld", {"to": ["resolver-1,gtld-1", "org-1"]})
     assert [node.name for node in made.nodes] == ["gtld-2", "cctld-1"]
     assert [node.name for node in made.options.to] == ["resolver-1"]
-    assert "between gtld-2 and resolver-1, either way, is lost" in made.describe()
+    assert "between any of gtld-2, cctld-1 and resolver-1, either way, is lost" in made.describe()
 
 
 def test_where_large_packets_are_lost_is_where_answers_go() -> None:
@@ -282,6 +286,7 @@ def test_every_module_says_what_it_is() -> None:
     for found in kinds().values():
         assert re.fullmatch(r"[a-z-]+", found.name)
         assert found.summary.endswith(".")
+        assert found.level in ("node", "link", "message", "zone", "clock")
         for parameter in found.parameters:
             assert parameter.meaning
             assert parameter.unit

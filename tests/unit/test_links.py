@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from lab import labs
-from lab.errors import BadInput
-from lab.runtime import compose, links, readiness
+from lab.errors import BadInput, EnvironmentProblem
+from lab.runtime import compose, doctor, kernel, links, readiness
 from lab.software.program import programs
 from lab.topology.declaration import Declaration
 from lab.topology.derive import derive
@@ -171,3 +173,31 @@ def test_a_rendering_says_that_it_has_no_links() -> None:
 def test_a_lab_without_links_has_no_rules() -> None:
     assert links.rules(derive(labs.load("textbook"))) == {}
     assert patience(derive(labs.load("textbook"))) == 0
+
+
+@pytest.mark.parametrize(
+    ("found", "verdicts", "text"),
+    [
+        (None, ["note", "note", "note"], "not tried: the image `conditioner` is built when first needed"),
+        ({"nfqueue": "", "redirect": "", "packet": ""}, ["ok", "ok", "ok"], "(NFQUEUE)"),
+        ({"nfqueue": "no such target", "redirect": "", "packet": ""}, ["note", "ok", "ok"], "not here: no such target"),
+    ],
+)
+def test_doctor_says_what_the_kernel_can_do(
+    monkeypatch: pytest.MonkeyPatch, found: dict[str, str] | None, verdicts: list[str], text: str
+) -> None:
+    monkeypatch.setattr(kernel, "examine", lambda _api: found)
+    findings = list(doctor._kernel(SimpleNamespace(api=None)))
+    assert [finding.verdict for finding in findings] == verdicts
+    assert text in findings[0].text
+    assert bool(findings[0].mend) == ("not here" in findings[0].text)
+
+
+def test_doctor_says_that_it_could_not_find_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_api: object) -> None:
+        raise EnvironmentProblem("no space left on device")
+
+    monkeypatch.setattr(kernel, "examine", refuse)
+    [finding] = doctor._kernel(SimpleNamespace(api=None))
+    assert (finding.verdict, finding.subject) == ("note", "kernel")
+    assert "no space left" in finding.text
