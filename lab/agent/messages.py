@@ -84,10 +84,13 @@ class MessageRule:
         # Two rules of equal place that are not equal have an order of their own, whatever their ids.
         own = {"match": dict(rule.match), "effect": dict(rule.effect), "peers": sorted(rule.peers), "seed": rule.seed}
         self.place = (ORDER.get(str(rule.effect.get("kind")), 0), json.dumps(own, sort_keys=True))
-        self._match = Match(rule.match)
         self._peers = frozenset(ip_address(peer).packed for peer in rule.peers)
         self._directions, self._transports = frozenset(rule.directions), frozenset(rule.transports)
-        self.restart()
+        try:
+            self._match = Match(rule.match)
+            self.restart()
+        except TypeError as error:
+            raise ProtocolError(f"match: {error}") from error
 
     def restart(self) -> None:
         """Put the counters to 0, and chance back to the seed."""

@@ -106,8 +106,13 @@ class Proxy:
             client.close()
             return
         handle = partial(self._messages.handle, transport="tcp", peer=peer)
-        connection = Connection(self._loop, client, server, arriving, handle, self._connections.discard)
-        self._connections.add(connection)
+        try:
+            connection = Connection(self._loop, client, server, arriving, handle, self._connections.discard)
+        except OSError:  # the client has gone again
+            server.close()
+            client.close()
+        else:
+            self._connections.add(connection)
 
 
 class Connection:

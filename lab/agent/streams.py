@@ -47,6 +47,7 @@ class End:
         self._loop, self._sock, self._ready = loop, sock, ready
         self._output: deque[tuple[bytes, float | None]] = deque()  # octets, and how many a second
         self._next = 0.0  # when the next piece of a slow message is due
+        self._going_on = False  # with a slow message, when that is due
         self._timer: Timer | None = None
         self._blocked = connecting
         self._connecting = connecting
@@ -119,7 +120,8 @@ class End:
         if self._watched:
             self._loop.unwatch(self._sock.fileno())
         if abort:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            with contextlib.suppress(OSError):  # it has been reset before
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._sock.close()
 
     def _send_some(self) -> None:
@@ -132,7 +134,9 @@ class End:
                 self._timer = self._loop.at(self._next, self._due)
                 return
             piece = data[: max(1, int(pace * _TICK))]
-            self._next = now + len(piece) / pace
+            # A timer that was late is made up for, but not by a burst.
+            begin = max(self._next, now - _TICK) if self._going_on else now
+            self._next, self._going_on = begin + len(piece) / pace, False
         sent = 0
         try:
             sent = self._sock.send(piece)
@@ -142,7 +146,7 @@ class End:
                 self._output.appendleft((data[sent:], pace))
 
     def _due(self) -> None:
-        self._timer = None
+        self._timer, self._going_on = None, True
         self._ready()
 
     def _watch(self) -> None:

@@ -26,7 +26,7 @@ from lab.topology.declaration import Zone
 NAME, ADDRESS, OTHER = "www.example.com", "192.0.2.80", "mail.example.com"
 PATIENT = 5.0  # seconds for an answer that has to come
 SOON = 0.4  # seconds after which one that must not come is not waited for
-WIDE = 0.5  # seconds that a busy machine may add
+WIDE = 1.5  # seconds that a busy machine may add
 LISTENING = ":4E55 "  # the proxy's port, 20053, as /proc/net/tcp has it
 
 
@@ -210,10 +210,10 @@ def test_answers_on_their_way_in(lab: Lab) -> None:
 
 
 def test_queries_on_their_way(lab: Lab) -> None:
-    with fault(lab, "dns-delay", delay="200ms", of="queries", direction="in", type="A") as made:
+    with fault(lab, "dns-delay", delay="600ms", of="queries", direction="in", type="A") as made:
         for transport in ("udp", "tcp"):
-            assert asked(lab, transport=transport).latency >= 0.2
-            assert asked(lab, type="AAAA", transport=transport).latency < 0.2
+            assert asked(lab, transport=transport).latency >= 0.6
+            assert asked(lab, type="AAAA", transport=transport).latency < 0.6
         assert counters(made) == (2, 2)
     with fault(lab, "dns-drop", "resolver", of="queries", to="authority", every=2):
         lab.flush()
@@ -266,11 +266,9 @@ def test_with_latency_on_the_same_link(lab: Lab, transport: str) -> None:
 
 def test_latency_where_the_node_opens_the_connections(lab: Lab) -> None:
     """The way from the program to the proxy is no link: it is not delayed, and the other is, once."""
-    node = labels.container_name(lab.name, "resolver")
     address = lab.topology.nodes["authority"].ipv4
-    assert node
     with (
-        lab.fault("latency", "resolver", delay="100ms", to="authority", direction="both"),
+        lab.fault("latency", "resolver", delay="500ms", to="authority", direction="both"),
         fault(lab, "ttl", "resolver", ttl=9, direction="in", to="authority", transport="tcp"),
     ):
         script = (
@@ -280,8 +278,8 @@ def test_latency_where_the_node_opens_the_connections(lab: Lab) -> None:
             "d=c.recv(4096); print(b-t, time.monotonic()-t, len(d))'"
         )
         connected, answered, size = map(float, in_helper(lab, "resolver", script).split())
-    assert connected < 0.15, "the proxy takes the connection at once"
-    assert 0.4 <= answered < 0.4 + WIDE, "handshake and question, each there and back"
+    assert connected < 0.9, "the proxy takes the connection at once: a handshake over the link is a second"
+    assert 2.0 <= answered < 2.9, "handshake and question, each there and back, and nothing delayed twice"
     assert size > 30
 
 

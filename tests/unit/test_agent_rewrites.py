@@ -290,6 +290,14 @@ def test_what_is_no_match_is_refused(spec: dict[str, object], text: str) -> None
         Match(spec)
 
 
+@pytest.mark.parametrize(
+    "match", [{"types": 5}, {"share": "half"}, {"every": 0}, {"share": 2}, {"share": 0.5, "every": 2}]
+)
+def test_a_match_that_makes_no_sense_is_refused(match: dict[str, object]) -> None:
+    with pytest.raises(ProtocolError, match="match"):
+        MessageRule(rule("rcode", match=match))
+
+
 def test_each_nth_is_exact_and_shares_depend_on_the_seed() -> None:
     third = Chance({"every": 3}, 1)
     assert [third() for _ in range(9)] == [False, False, True] * 3
