@@ -97,7 +97,7 @@ def declared(lab: Lab, node: str) -> list[Any]:
 
 @pytest.mark.parametrize("resolver", ["unbound", "bind"])
 def test_latencies_are_the_sums_of_round_trips(matrix: Lab, resolver: str) -> None:
-    """The fastest of five against the sum; `python -m tests.bench links` prints how near it is on an idle machine."""
+    """Never less than the sum, and no more once the machine has time; `python -m tests.bench links` prints how near."""
     sums = {
         "cold": CLIENT + ROOT + TLD + AUTHORITY,
         "TLD known": CLIENT + TLD + AUTHORITY,
@@ -105,7 +105,9 @@ def test_latencies_are_the_sums_of_round_trips(matrix: Lab, resolver: str) -> No
         "hit": CLIENT,
     }
     taken: dict[str, list[float]] = {kind: [] for kind in sums}
-    for _ in range(5):
+    rounds = 0
+    while rounds < 3 or (rounds < 25 and any(min(taken[kind]) >= sums[kind] + WIDE for kind in sums)):
+        rounds += 1
         matrix.flush(resolver)
         latency(matrix, "nowhere.arpa", resolver)  # priming (RFC 8109) is not part of the sum
         for kind, name in zip(
@@ -114,7 +116,7 @@ def test_latencies_are_the_sums_of_round_trips(matrix: Lab, resolver: str) -> No
             taken[kind].append(latency(matrix, name, resolver))
     fastest = {kind: min(values) for kind, values in taken.items()}
     for kind, expected in sums.items():
-        print(f"{resolver} {kind}: {fastest[kind] * 1000:.1f} ms, sum {expected * 1000:.0f} ms")
+        print(f"{resolver} {kind}: {fastest[kind] * 1000:.1f} ms of {rounds} rounds, sum {expected * 1000:.0f} ms")
         assert expected <= fastest[kind] < expected + WIDE
     assert fastest["cold"] - fastest["zone known"] >= 0.8 * (ROOT + TLD) - 0.01
 
