@@ -65,7 +65,7 @@ def tell(
                 mixed_case=_mixed(exchange.query, name),
             )
         )
-    return Story(wanted, type.upper(), topology, _timed(_late(_repeated(steps, until))), unrelated=unrelated)
+    return Story(wanted, type.upper(), topology, _timed(_answered_twice(_repeated(steps, until))), unrelated=unrelated)
 
 
 def _outcome(exchange: Asked, node: Node | None, known: Understanding) -> Outcome:
@@ -119,22 +119,18 @@ def _repeated(steps: Sequence[Step], until: float) -> list[Step]:
     return found
 
 
-def _late(steps: Sequence[Step]) -> list[Step]:
-    """The steps; of two on the way to the answer that asked the same at once, the one answered last is marked."""
-    found = list(steps)
-    for place, step in enumerate(steps):
-        for later in range(place + 1, len(steps)):
-            other = steps[later]
-            if (
-                step.purpose == other.purpose == "resolution"
-                and (step.parent, step.name, step.type) == (other.parent, other.name, other.type)
-                and step.exchange.ended is not None
-                and other.exchange.ended is not None
-                and other.exchange.sent < step.exchange.ended
-            ):
-                last = place if step.exchange.ended > other.exchange.ended else later
-                found[last] = replace(found[last], late=True)
-    return found
+def _answered_twice(steps: Sequence[Step]) -> list[Step]:
+    """The steps; of several on the way to the answer that were answered the same, all but the first answered marked."""
+    first: dict[tuple[object, ...], Step] = {}
+    for step in sorted(steps, key=lambda step: step.exchange.ended or 0.0):
+        if step.purpose == "resolution" and step.outcome.useful:
+            first.setdefault((step.parent, step.name, step.type), step)
+    return [
+        replace(step, repeated=first.get((step.parent, step.name, step.type), step) is not step)
+        if step.purpose == "resolution" and step.outcome.useful
+        else step
+        for step in steps
+    ]
 
 
 def _alike(step: Step, other: Step) -> bool:
