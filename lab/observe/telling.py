@@ -140,8 +140,8 @@ def _alike(step: Step, other: Step) -> bool:
 def _timed(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps with what each has of the time that the client waited.
 
-    Each moment belongs to the deepest step that is under way, of several to the one that began first, so that parallel
-    steps are not counted twice and all of it adds up to the client's time.
+    Each moment belongs to the deepest step that is under way, of several to one on the way to the answer, else to the
+    one that began first: parallel steps are not counted twice, and all of it adds up to the client's time.
     """
     spans = {
         step.number: (step.exchange.sent, step.exchange.ended or step.exchange.sent + (step.waited or 0.0))
@@ -154,6 +154,6 @@ def _timed(steps: Sequence[Step]) -> tuple[Step, ...]:
         if not any(span[0] <= begin and end <= span[1] for span in waiting):
             continue
         open_ = [step for step in steps if spans[step.number][0] <= begin and end <= spans[step.number][1]]
-        owner = max(open_, key=lambda step: (step.depth, -step.number))
+        owner = max(open_, key=lambda step: (step.depth, step.purpose == "resolution", -step.number))
         spent[owner.number] += end - begin
     return tuple(replace(step, spent=spent[step.number]) for step in steps)
