@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.runtime.lab import RunningLab
@@ -22,12 +23,14 @@ class Lab(RunningLab):
     As a context manager it closes its connections at the end; the lab stays up.
     """
 
-    def fault(self, name: str, node: str, **how: Any) -> Fault:
+    def fault(self, name: str, node: str | Sequence[str], /, **how: Any) -> Fault:
         """Break something: inject the fault called `name` at `node` and measure that it bites.
 
-        With `how`: the fault's own parameters, and for a link `to`, `direction`, `transport`, `seed`; `lasts`, after
-        which it heals by itself. It is healed at the end of a `with` block, by its `heal`, when this process dies, and
-        on a link when this lab is closed. See `lab.faults` for all faults.
+        `node` is a node, or several: a list, a role ("tld"), or a zone for all its servers.
+
+        With `how`: the fault's own parameters, and for a link `to` (as `node`), `direction`, `transport`, `seed`;
+        `lasts`, after which it heals by itself. It is healed at the end of a `with` block, by its `heal`, when this
+        process dies, and on a link when this lab is closed. See `lab.faults` for all faults.
 
         Raises `BadInput`, `EnvironmentProblem` and, when it does not bite, `NoEffect`.
         """

@@ -5,7 +5,8 @@ iptables through an NFQUEUE (:mod:`.firewall`); what becomes of each is decided 
 waits in the kernel until its verdict. The protocol is in :mod:`.conditions`.
 
 A rule ends at its deadline, when its owner removes it, and when the connection it came on is closed: whoever owned it
-is gone. The conditioner itself ends when nobody is connected, or when the node is gone and its namespace empty.
+is gone. Those of declared links have no owner and stay. The conditioner itself ends when nobody is connected and no
+link is declared, or when the node is gone and its namespace empty.
 """
 
 import argparse
@@ -23,16 +24,21 @@ from typing import Any, Final
 
 from .conditions import Rule, State
 from .copies import Copier
+from .damage import damaged
+from .datagrams import leads_to_proxy, through
 from .effects import Effect, Fate, effect
 from .firewall import BLANK, QUEUE, REJECTED, Firewall
+from .kernel import nfqueue_refused
 from .loop import READ, Loop, Timer
+from .messages import MessageRule, Messages
 from .nfqueue import IN, OUT, Packet, Queue
-from .protocol import ProtocolError, decode_line, encode_line
-from .stream import LineReader
+from .owner import Owner
+from .protocol import ProtocolError, decode_line
+from .proxy import Proxy
+from .redirect import REDIRECTED
 
 SOCKET: Final = "/run/conditioner"
 _FIRST: Final = 10.0  # seconds in which the first owner has to come
-_SEND_BUFFER: Final = 1 << 20  # octets; a list of hundreds of rules fits
 _LINGER: Final = 1.0  # seconds without any owner before the conditioner ends
 _HOOKS: Final = {"in": IN, "out": OUT}
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17}
@@ -40,12 +46,13 @@ _RTMGRP_LINK: Final = 1  # rtnetlink(7): tell of interfaces that come and go
 
 
 class Active:
-    """A rule in force."""
+    """A rule in force; one without an owner is a declared link's, and does not end."""
 
-    def __init__(self, rule: Rule, owner: "Owner") -> None:
+    def __init__(self, rule: Rule, owner: Owner | None) -> None:
         self.rule = rule
         self.owner = owner
-        self.effect: Effect = effect(rule.effect, rule.seed)
+        self.messages = MessageRule(rule) if rule.match else None
+        self.effect: Effect | None = None if rule.match else effect(rule.effect, rule.seed)
         self.ends = time.monotonic() + rule.lasts
         self.deadline: Timer | None = None
         self.seen = self.matched = self.acted = 0
@@ -55,59 +62,38 @@ class Active:
 
     def apply(self, fate: Fate, hook: int, protocol: int, peer: bytes, size: int, now: float) -> None:
         """Add to the fate of a packet, if it is one of the rule's."""
+        if self.effect is None:
+            return
         self.seen += 1
         if hook in self._hooks and protocol in self._protocols and (not self._peers or peer in self._peers):
             self.matched += 1
             self.acted += self.effect.apply(fate, size, now)
 
     def restart(self) -> None:
-        """Put the counters to 0, and chance back to the seed."""
+        """Put the counters to 0, chance back to the seed, and the deadline as far off as at first."""
+        self.ends = time.monotonic() + self.rule.lasts
+        if self.messages is not None:
+            self.messages.restart()
+            return
         self.effect = effect(self.rule.effect, self.rule.seed)
         self.seen = self.matched = self.acted = 0
 
     @property
     def state(self) -> State:
         """The rule with its counters."""
-        return State(self.rule, self.seen, self.matched, self.acted, max(0.0, self.ends - time.monotonic()))
-
-
-class Owner:
-    """A connection, on which rules are added."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._connection = connection
-        self._reader = LineReader(connection.fileno())
-
-    def fileno(self) -> int:
-        """Return the descriptor to watch; -1 once closed."""
-        return self._connection.fileno()
-
-    def lines(self) -> list[bytes]:
-        """Return what came in. Raises EOFError or OSError when the owner is gone."""
-        return self._reader.read()
-
-    def tell(self, message: Mapping[str, Any]) -> None:
-        """Send a message. An owner that does not read what it asked for is as good as gone."""
-        try:
-            self._connection.sendall(encode_line(message))
-        except OSError:
-            with contextlib.suppress(OSError):  # closed already
-                self._connection.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close the connection; messages from then on go nowhere."""
-        self._connection.close()
+        counted = self if self.messages is None else self.messages
+        left = None if self.owner is None else max(0.0, self.ends - time.monotonic())
+        return State(self.rule, counted.seen, counted.matched, counted.acted, left)
 
 
 class Traffic:
     """Takes packets from the queue and gives each its verdict when its time has come."""
 
-    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active]) -> None:
+    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active], messages: Messages) -> None:
         self._loop = loop
         self._queue = queue
         self._rules = rules
+        self._messages = messages
         self._copier = Copier(BLANK)
         self._held: list[tuple[float, int, bytes]] = []  # when, order of arrival, verdict
         self._order = 0
@@ -122,10 +108,14 @@ class Traffic:
                 copy = self._copier.content(packet)
                 at_once.append(self._queue.accept_changed(packet.id, copy) if copy else self._queue.drop(packet.id))
                 continue
+            if self._messages and leads_to_proxy(packet, self._messages):
+                at_once.append(self._queue.accept_marked(packet.id, REDIRECTED))
+                continue
             fate = self._fate(packet, now)
-            verdict = self._verdict(packet, fate)
+            sent = through(packet, self._messages, fate) if self._messages else packet
+            verdict = self._verdict(sent, fate, altered=sent is not packet)
             for _ in range(fate.copies if not (fate.lost or fate.rejected) else 0):
-                self._loop.at(now + fate.delay, partial(self._copier.copy, packet))
+                self._loop.at(now + fate.delay, partial(self._copier.copy, sent))
             if fate.delay <= 0 or fate.lost:
                 at_once.append(verdict)
             else:
@@ -136,7 +126,7 @@ class Traffic:
         self._set_alarm()
 
     def _fate(self, packet: Packet, now: float) -> Fate:
-        fate, content = Fate(), packet.content
+        fate, content = Fate(packet.hook), packet.content
         if len(content) < 20:
             return fate
         if content[0] >> 4 == 4:  # RFC 791 section 3.1
@@ -149,11 +139,14 @@ class Traffic:
             rule.apply(fate, packet.hook, protocol, peer, size, now)
         return fate
 
-    def _verdict(self, packet: Packet, fate: Fate) -> bytes:
+    def _verdict(self, packet: Packet, fate: Fate, *, altered: bool) -> bytes:
         if fate.lost:
             return self._queue.drop(packet.id)
         if fate.rejected:
             return self._queue.accept_marked(packet.id, REJECTED)
+        changed = damaged(packet.content, fate.damage) if fate.damage else packet.content
+        if altered or fate.damage:
+            return self._queue.accept_changed(packet.id, changed)
         return self._queue.accept(packet.id)
 
     def _set_alarm(self) -> None:
@@ -187,14 +180,14 @@ class Conditioner:
         self._rules: dict[str, Active] = {}
         self._owners: set[Owner] = set()
         self._running = True
+        self._messages = Messages()
+        self._proxy = Proxy(self._loop, self._messages)
         self._traffic: Traffic | None = None
         self._refusal = ""
         try:
-            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules)
+            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules, self._messages)
         except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
-            self._refusal = (
-                f"NFQUEUE does not work in this kernel ({error.strerror}); `modprobe nfnetlink_queue` may help"
-            )
+            self._refusal = nfqueue_refused(error)
         self._firewall = Firewall(self._loop)
         self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._links.bind((0, _RTMGRP_LINK))
@@ -211,6 +204,7 @@ class Conditioner:
             "add": self._add,
             "remove": self._remove,
             "restart": self._restart,
+            "declare": self._declare,
             "list": self._list,
         }
         self._links_changed()
@@ -232,6 +226,7 @@ class Conditioner:
             try:
                 self._firewall.clear()
             finally:
+                self._proxy.close()
                 if self._traffic is not None:
                     self._traffic.close()
 
@@ -265,8 +260,12 @@ class Conditioner:
             self._owners.discard(owner)
             self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
             self._apply(lambda _complaint: None)
-            if not self._owners:
-                self._alone = self._loop.at(time.monotonic() + _LINGER, self.end)
+            if not self._owners and not self._declared():
+                self._linger()
+
+    def _linger(self) -> None:
+        """End in a while, unless an owner comes; connections that go by the proxy are not cut off."""
+        self._alone = self._loop.at(time.monotonic() + _LINGER, self._linger if self._proxy.busy else self.end)
 
     def _handle(self, owner: Owner, line: bytes) -> None:
         request: dict[str, Any] = {}
@@ -291,7 +290,7 @@ class Conditioner:
         if rule.id in self._rules:
             raise ProtocolError(f"there is a rule {rule.id} already")
         active = self._rules[rule.id] = Active(rule, owner)
-        active.deadline = self._loop.at(active.ends, partial(self._expire, active))
+        active.deadline = self._loop.at(active.ends, partial(self._expire, active, owner))
 
         def done(complaint: str) -> None:
             if complaint:
@@ -303,12 +302,13 @@ class Conditioner:
         self._apply(done)
 
     def _remove(self, owner: Owner, request: dict[str, Any]) -> None:
-        names = request.get("rules", list(self._rules))
+        names = request.get("rules", [name for name, active in self._rules.items() if active.owner is not None])
         if not isinstance(names, list):
             raise ProtocolError('"rules" is a list of their ids')
-        removed = self._drop([self._rules[name] for name in names if name in self._rules])
+        found = [self._rules[name] for name in names if name in self._rules]
+        removed = self._drop(active for active in found if active.owner is not None)
         for active in removed:
-            if active.owner is not owner:
+            if active.owner is not None and active.owner is not owner:
                 active.owner.tell({"ended": active.state.to_json(), "why": "healed"})
 
         def done(complaint: str) -> None:
@@ -322,17 +322,45 @@ class Conditioner:
         if active is None:
             raise ProtocolError(f"there is no rule {request.get('rule')}")
         active.restart()
+        if active.deadline is not None and active.owner is not None:
+            self._loop.cancel(active.deadline)
+            active.deadline = self._loop.at(active.ends, partial(self._expire, active, active.owner))
         owner.tell({"id": request.get("id"), "restarted": active.rule.id})
 
-    def _list(self, owner: Owner, request: dict[str, Any]) -> None:
-        rules = [active.state.to_json() for active in self._rules.values()]
-        owner.tell({"id": request.get("id"), "rules": rules})
+    def _declare(self, owner: Owner, request: dict[str, Any]) -> None:
+        wanted = request.get("rules")
+        if not isinstance(wanted, list):
+            raise ProtocolError('"rules" is a list of rules')
+        rules = {rule.id: rule for rule in map(Rule.from_json, wanted)}
+        fresh = {name: Active(rule, None) for name, rule in rules.items()}  # refuses what is no effect
+        if rules and self._refusal:
+            raise ProtocolError(self._refusal)
+        # What stays as it is keeps its counters and its chance.
+        self._drop([active for active in self._declared() if rules.get(active.rule.id) != active.rule])
+        if taken := next((name for name in rules if name in self._rules and self._rules[name].owner is not None), None):
+            raise ProtocolError(f"there is a rule {taken} already")
+        self._rules.update({name: active for name, active in fresh.items() if name not in self._rules})
 
-    def _expire(self, active: Active) -> None:
+        def done(complaint: str) -> None:
+            outcome = {"error": f"iptables: {complaint}"} if complaint else {"declared": len(rules)}
+            owner.tell({"id": request.get("id"), **outcome})
+
+        self._apply(done)
+
+    def _declared(self) -> list[Active]:
+        return [active for active in self._rules.values() if active.owner is None]
+
+    def _list(self, owner: Owner, request: dict[str, Any]) -> None:
+        states: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        for active in self._rules.values():
+            states[active.owner is None].append(active.state.to_json())
+        owner.tell({"id": request.get("id"), "rules": states[False], "links": states[True]})
+
+    def _expire(self, active: Active, owner: Owner) -> None:
         if self._rules.get(active.rule.id) is active:
             self._drop([active])
             state = active.state.to_json()
-            self._apply(lambda _complaint: active.owner.tell({"ended": state, "why": "deadline"}))
+            self._apply(lambda _complaint: owner.tell({"ended": state, "why": "deadline"}))
 
     def _drop(self, actives: Iterable[Active]) -> list[Active]:
         """Forget rules: from here on no packet meets them, even if it is still led here."""
@@ -343,7 +371,15 @@ class Conditioner:
         return dropped
 
     def _apply(self, done: Callable[[str], None]) -> None:
-        self._firewall.ask([active.rule for active in self._rules.values()], done)
+        rules = [active.rule for active in self._rules.values()]
+        self._messages.settle(self._rules.values())
+        try:
+            # Before connections are led there; when none is wanted any more none is marked for it.
+            self._proxy.listen(any(rule.match and "tcp" in rule.transports for rule in rules))
+        except OSError as error:
+            done(f"the proxy for TCP cannot listen: {error.strerror}")
+        else:
+            self._firewall.ask(rules, done)
 
 
 def _discard(wakeups: socket.socket) -> None:

@@ -20,10 +20,12 @@ _STANDARD: Final = NormalDist()
 class Fate:
     """What becomes of one packet."""
 
-    __slots__ = ("copies", "delay", "lost", "rejected")
+    __slots__ = ("copies", "damage", "delay", "hook", "lost", "rejected")
 
-    def __init__(self) -> None:
+    def __init__(self, hook: int = 0) -> None:
+        self.hook = hook  # where it was met: which way it goes
         self.delay = 0.0  # seconds
+        self.damage: tuple[float, ...] = ()  # bits to be flipped: how far into the packet, from 0 to 1
         self.lost = False
         self.rejected = False
         self.copies = 0  # beside the packet itself
@@ -43,6 +45,9 @@ class Delay:
     and standard deviation `jitter`; the normal is cut off at 0, the Pareto (type I) has the tail index that follows
     from both, always above 2. Successive delays are correlated as a Gaussian AR(1) process (`correlation` from 0 to
     below 1) behind the distribution's quantiles, so that correlation leaves the distribution as it is.
+
+    Without `reorder` no packet overtakes one that goes the same way: it waits for that one, as in a queue, and is
+    delayed by more than was drawn.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Delay:
         distribution: str = "constant",
         jitter: float = 0.0,
         correlation: float = 0.0,
+        reorder: bool = True,
     ) -> None:
         _require(mean >= 0 and jitter >= 0, "a delay and its jitter are not negative")
         _require(distribution in ("constant", "uniform", "normal", "pareto"), f"no distribution {distribution!r}")
@@ -61,6 +67,8 @@ class Delay:
         self._distribution = distribution if jitter else "constant"
         self._correlation, self._fresh = correlation, math.sqrt(1 - correlation**2)
         self._last = random.gauss(0.0, 1.0)
+        self._reorder = reorder
+        self._latest: dict[int, float] = {}  # by way: when the last packet goes on, monotonic
         if self._distribution == "pareto":
             _require(mean > 0, "a Pareto distribution has a mean above 0")
             self._index = 1 + math.sqrt(1 + (mean / jitter) ** 2)
@@ -68,7 +76,12 @@ class Delay:
 
     def apply(self, fate: Fate, size: int, now: float) -> bool:
         """Delay the packet."""
-        fate.delay += self._mean if self._distribution == "constant" else self._draw()
+        delay = self._mean if self._distribution == "constant" else self._draw()
+        if not self._reorder:
+            # A nanosecond more than the one before: what is added up later is rounded, and must not turn them round.
+            delay = max(delay, self._latest.get(fate.hook, 0.0) - now + 1e-9)
+            self._latest[fate.hook] = now + delay
+        fate.delay += delay
         return True
 
     def _draw(self) -> float:
@@ -189,6 +202,36 @@ class Duplicate:
         return twice
 
 
+class Damage:
+    """Flips `bits` bits, each anywhere, in a share of the packets; see :mod:`.damage` for where they can be."""
+
+    def __init__(self, random: Random, share: float, bits: int = 1) -> None:
+        _require(0 <= share <= 1, "a share is from 0 to 1")
+        _require(bits >= 1, "at least one bit is flipped")
+        self._random, self._share, self._bits = random.random, share, bits
+
+    def apply(self, fate: Fate, size: int, now: float) -> bool:
+        """Damage the packet, or not."""
+        hit = self._random() < self._share
+        if hit:
+            fate.damage += tuple(self._random() for _ in range(self._bits))
+        return hit
+
+
+class Oversize:
+    """Loses packets of more than `above` octets, IP header included; smaller ones pass."""
+
+    def __init__(self, random: Random, above: float) -> None:
+        _require(above >= 0, "a size is not negative")
+        self._above = above
+
+    def apply(self, fate: Fate, size: int, now: float) -> bool:
+        """Lose the packet if it is too large."""
+        lost = size > self._above
+        fate.lost |= lost
+        return lost
+
+
 class Rate:
     """A link of `rate` bits a second behind a queue of `queue` octets that drops what finds it full (tail drop).
 
@@ -222,6 +265,8 @@ _KINDS: Final[Mapping[str, type[Any]]] = {
     "reject": Reject,
     "hold": Hold,
     "duplicate": Duplicate,
+    "damage": Damage,
+    "oversize": Oversize,
     "rate": Rate,
 }
 

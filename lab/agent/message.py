@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from dnslib import EDNS0, QTYPE, DNSHeader, DNSLabel, DNSQuestion, DNSRecord
+from dnslib import EDNS0, QTYPE, DNSHeader, DNSLabel, DNSQuestion, DNSRecord, EDNSOption
 
 from .protocol import Query
 
@@ -15,6 +15,7 @@ _MAX_LABEL: Final = 63
 _MAX_NAME: Final = 255
 _ROOT: Final = b"\0"
 _NOERROR, _NXDOMAIN = 0, 3
+_PADDING: Final = 12  # EDNS option code (RFC 7830 section 3)
 _ESCAPE: Final = re.compile(rb"\\(?:([0-9]{3})|([^0-9]))", re.DOTALL)
 _LABEL: Final = re.compile(rb"(?:[^.\\]|\\[0-9]{3}|\\[^0-9])+", re.DOTALL)
 
@@ -30,7 +31,8 @@ class Message(NamedTuple):
 
 def query_message(query: Query) -> Message:
     """Return the message for a query. Raises ValueError, for people, on a bad name or an unknown type."""
-    return _message(query.name, query.type, query.recurse, query.dnssec_ok, query.checking_disabled, query.bufsize)
+    flags = (query.recurse, query.dnssec_ok, query.checking_disabled)
+    return _message(query.name, query.type, *flags, query.bufsize, query.padding)
 
 
 def is_response(message: Message, id: bytes, wire: bytes) -> bool:
@@ -52,14 +54,18 @@ def is_response(message: Message, id: bytes, wire: bytes) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _message(name: str, type: str, recurse: bool, dnssec_ok: bool, checking_disabled: bool, bufsize: int) -> Message:
-    head, tail = _frame(type, recurse, dnssec_ok, checking_disabled, bufsize)
+def _message(
+    name: str, type: str, recurse: bool, dnssec_ok: bool, checking_disabled: bool, bufsize: int, padding: int
+) -> Message:
+    head, tail = _frame(type, recurse, dnssec_ok, checking_disabled, bufsize, padding)
     owner = encode_name(name)
     return Message(head + owner + tail, owner + tail[:4])
 
 
 @lru_cache(maxsize=256)
-def _frame(type: str, recurse: bool, dnssec_ok: bool, checking_disabled: bool, bufsize: int) -> tuple[bytes, bytes]:
+def _frame(
+    type: str, recurse: bool, dnssec_ok: bool, checking_disabled: bool, bufsize: int, padding: int
+) -> tuple[bytes, bytes]:
     """Return what stands before (but for the ID) and behind the name.
 
     A workload of names that never repeat gains nothing from a cache of messages, and building each would take longer
@@ -69,7 +75,8 @@ def _frame(type: str, recurse: bool, dnssec_ok: bool, checking_disabled: bool, b
         DNSHeader(id=0, rd=int(recurse), cd=int(checking_disabled)), q=DNSQuestion(DNSLabel(()), type_number(type))
     )
     if bufsize:
-        record.add_ar(EDNS0(flags="do" if dnssec_ok else "", udp_len=bufsize))
+        options = [EDNSOption(_PADDING, bytes(padding))] if padding else []
+        record.add_ar(EDNS0(flags="do" if dnssec_ok else "", udp_len=bufsize, opts=options))
     wire = bytes(record.pack())
     return wire[2:HEADER], wire[HEADER + len(_ROOT) :]
 

@@ -46,6 +46,8 @@ Outcome = Literal["answer", "timeout", "unreachable", "malformed", "error"]
 MAX_LINE: Final = 16 * 1024 * 1024
 """The longest line, in octets, that the prober accepts: some 300,000 queries that share their defaults."""
 
+MAX_PADDING: Final = 60_000
+"""Octets that fit into a query over UDP beside the rest of it."""
 MAX_AT: Final = 1_000_000
 """The latest send time, in seconds after the start of a batch."""
 
@@ -94,6 +96,8 @@ class Query:
     """CD (RFC 4035 section 3.2.2)."""
     bufsize: int = 1232
     """UDP payload size offered by EDNS (RFC 6891 section 6.2.3), in octets; 0: no EDNS."""
+    padding: int = 0
+    """Octets of zeros in an EDNS option (RFC 7830) that make the query larger; 0: no such option."""
     timeout: float = 5.0
     """Seconds that each attempt may take, connecting included."""
     attempts: int = 1
@@ -109,6 +113,8 @@ class Query:
         _check(self.transport in ("udp", "tcp"), f'transport {self.transport!r}: "udp" or "tcp"')
         _check(0 <= self.bufsize < 65536, f"bufsize {self.bufsize}: from 0 (no EDNS) to 65535 octets")
         _check(self.bufsize > 0 or not self.dnssec_ok, "dnssec_ok needs EDNS: a bufsize above 0")
+        _check(0 <= self.padding <= MAX_PADDING, f"padding {self.padding}: from 0 to {MAX_PADDING} octets")
+        _check(self.bufsize > 0 or not self.padding, "padding needs EDNS: a bufsize above 0")
         _check(0 < self.timeout <= 3600, f"timeout {self.timeout}: above 0, to 3600 seconds")
         _check(0 < self.attempts <= 100, f"attempts {self.attempts}: from 1 to 100 rounds")
         _check(self.at is None or 0 <= self.at <= MAX_AT, f"at {self.at}: from 0 to {MAX_AT} seconds after the start")
@@ -148,6 +154,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "dnssec_ok": (bool,),
     "checking_disabled": (bool,),
     "bufsize": (int,),
+    "padding": (int,),
     "timeout": _NUMBER,
     "attempts": (int,),
     "tcp_fallback": (bool,),

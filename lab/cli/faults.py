@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from lab.faults.fault import Fault
     from lab.faults.kind import Kind
 
+_LEVELS = {
+    "node": "Whole nodes",
+    "link": "Packets of a link",
+    "message": "DNS messages",
+    "zone": "Zone data",
+    "clock": "Clocks",
+}
 _LOOK = 0.5  # seconds between looks whether somebody else has healed it
 
 
@@ -30,7 +38,9 @@ def register(app: typer.Typer) -> None:
 
 def fault(
     name: Annotated[str, typer.Argument(metavar="NAME|list|show", help="Which fault; `list` tells them all.")],
-    target: Annotated[str | None, typer.Argument(metavar="NODE", help="Where; with `show`, which fault.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="NODE", help="Where: a node, several, a role, a zone.")
+    ] = None,
     to: Annotated[
         list[str] | None, typer.Option(metavar="NODE", help="Only the link to this node; repeatable.")
     ] = None,
@@ -66,12 +76,13 @@ def fault(
         "seed": seed,
     }
     with Lab.attach(lab) as here:
-        made = plan(here, name, target, **how)
+        made = plan(here.topology, name, target, how)
         if dry_run:
             emit(made.about(), lambda: say(plain(made.describe())))
             return
+        begun = time.monotonic()
         with inject(here, name, target, **how) as active:
-            _hold(active, until=time.monotonic() + made.lasts, endless=lasts is None)
+            _hold(active, begun, endless=lasts is None)
 
 
 def faults(lab: LabName = None, as_json: AsJson = False) -> None:
@@ -115,11 +126,11 @@ def heal(
     if bool(nodes) == everything:
         raise BadInput("say which nodes to heal, or --all; `dnslab faults` lists what is broken")
     with Lab.attach(lab) as here:
-        healed = heal_nodes(here, None if everything else [here.node(node).name for node in nodes or []])
+        healed = heal_nodes(here, None if everything else [node.name for node in here.topology.select(nodes or [])])
     emit({"healed": healed}, lambda: say("\n".join(f"{node} is healed." for node in healed) or "Nothing was broken."))
 
 
-def _hold(fault: Fault, *, until: float, endless: bool) -> None:
+def _hold(fault: Fault, begun: float, *, endless: bool) -> None:
     """Tell what was measured, and wait until the time is over, or Ctrl-C, or somebody else heals it."""
 
     def show() -> None:
@@ -127,16 +138,21 @@ def _hold(fault: Fault, *, until: float, endless: bool) -> None:
         rows = (("  before", str(fault.before or "")), ("  asked", fault.asked), ("  got", fault.got))
         for line in grid(rows):
             say(line)
-        say("Ctrl-C heals it.")
+        if not event:
+            say("Ctrl-C heals it.")
 
+    event = fault.plan.kind.is_event
     emit(fault.to_json(), show)
     sys.stdout.flush()
-    waiting = threading.Event()
+    if event:
+        return
+    waiting, until = threading.Event(), time.monotonic() + fault.plan.lasts
     try:
         while (left := until - time.monotonic()) > 0:
             waiting.wait(min(left, _LOOK))
             if left > _LOOK and not fault.active:
-                say("It was healed by somebody else.")
+                by_itself = time.monotonic() - begun >= fault.plan.lasts
+                say("Healed." if by_itself else "It was healed by somebody else.")
                 return
     except KeyboardInterrupt:
         fault.heal()
@@ -151,11 +167,15 @@ def _hold(fault: Fault, *, until: float, endless: bool) -> None:
 def _list() -> None:
     from lab.faults import kinds
 
-    found = list(kinds().values())
+    places = list(_LEVELS)
+    found = sorted(kinds().values(), key=lambda kind: (places.index(kind.level), kind.name))
 
     def show() -> None:
-        for line in grid([(kind.name, kind.summary) for kind in found]):
-            say(line)
+        lines = grid([(f"  {kind.name}", kind.summary) for kind in found])
+        for level, group in groupby(zip(found, lines, strict=True), key=lambda pair: pair[0].level):
+            say(_LEVELS.get(level, level))
+            for _, line in group:
+                say(line)
 
     emit([_about(kind) for kind in found], show)
 
@@ -183,6 +203,7 @@ def _show(name: str) -> None:
 def _about(kind: Kind) -> dict[str, Any]:
     return {
         "fault": kind.name,
+        "level": kind.level,
         "summary": kind.summary,
         "parameters": [
             {
@@ -201,6 +222,8 @@ def _about(kind: Kind) -> dict[str, Any]:
 def _default(value: object) -> str:
     if value is ...:
         return "required"
+    if isinstance(value, bool):
+        return f"default {'yes' if value else 'no'}"
     return "" if value is None else f"default {value}"
 
 

@@ -192,7 +192,7 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
     emit(data, show)
 
 
-_GIVE_WAY = ("ipv6", "name", "memory", "up", "ipv4")  # the first goes first, where a terminal is too narrow
+_GIVE_WAY = ("links", "ipv6", "name", "memory", "up", "ipv4")  # the first goes first, where a terminal is too narrow
 
 
 def _table(nodes: Sequence[NodeStatus]) -> list[Text]:
@@ -209,6 +209,8 @@ def _table(nodes: Sequence[NodeStatus]) -> list[Text]:
         "memory": ["" if node.memory is None else size(node.memory) for node in nodes],
         "zones": [" ".join(zone for zone in node.zones if not zone.endswith(".arpa")) for node in nodes],
     }
+    if any(node.links for node in nodes):
+        columns["links"] = [_links(node) for node in nodes]
 
     def lines() -> list[Text]:
         rows = [[(heading, "bold") for heading in columns], *zip(*columns.values(), strict=True)]
@@ -216,7 +218,7 @@ def _table(nodes: Sequence[NodeStatus]) -> list[Text]:
 
     width, zones = out().width, columns["zones"]
     columns["zones"] = [zone[:_LEAST_ZONES] for zone in zones if isinstance(zone, str)]
-    for heading in _GIVE_WAY:
+    for heading in (heading for heading in _GIVE_WAY if heading in columns):
         if max(line.cell_len for line in lines()) <= width:
             break
         del columns[heading]
@@ -225,6 +227,12 @@ def _table(nodes: Sequence[NodeStatus]) -> list[Text]:
     for line in table:
         line.truncate(width, overflow="ellipsis")
     return table
+
+
+def _links(node: NodeStatus) -> Cell:
+    """The declared links of a node: what is on the way to whom."""
+    text = "; ".join(f"{link.to} {link.words}" for link in node.links)
+    return text if all(link.on for link in node.links) else (f"off (`dnslab up` mends it): {text}", "bold red")
 
 
 def _release(version: str) -> str:

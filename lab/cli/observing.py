@@ -61,7 +61,10 @@ def watch(
     lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what each node is asked and answers, a second, with its faults; from the packets of the watched nodes."""
+    """Show, live, what each node is asked and answers, and its faults.
+
+    From the packets of the watched nodes: what passes none of them is not seen.
+    """
     from lab.lab import Lab
 
     interval, until = _seconds("--every", every), _deadline(lasts)
@@ -202,13 +205,15 @@ def capture(
     lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the packets of some nodes into a file that Wireshark and tshark open, with the names of the lab."""
+    """Write packets into a file that Wireshark opens, with the names of the lab."""
     from lab.lab import Lab
     from lab.observe.capture import Capture
+    from lab.observe.selection import members
 
     seconds = _deadline(lasts)
-    with Lab.attach(lab) as here, _opened(output) as file:
-        with Capture(here, file, nodes or ()) as caught, _interruption(lasts):
+    with Lab.attach(lab) as here:
+        members(here.topology, nodes or ())  # first: a file that is there is not to be lost to a misspelt node
+        with _opened(output) as file, Capture(here, file, nodes or ()) as caught, _interruption(lasts):
             watched = ", ".join(caught.packets)
             err().print(f"Capturing at {plain(watched)}; " + ("Ctrl-C ends it." if lasts is None else f"for {lasts}."))
             until = None if seconds is None else time.monotonic() + seconds

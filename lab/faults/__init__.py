@@ -9,7 +9,8 @@ are, what is done, in words, and how it is told whether it bit.
 
 from __future__ import annotations
 
-from lab.faults.fault import Fault, inject, plan
+from lab.faults.fault import Fault, inject
 from lab.faults.kind import kind, kinds
+from lab.faults.plan import plan
 
 __all__ = ["Fault", "inject", "kind", "kinds", "plan"]

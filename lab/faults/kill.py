@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lab.faults.kind import NodeKind
+from lab.faults.node import NodeKind
 
 FAULT = NodeKind(
     name="kill",
     summary="The program is ended at once (SIGKILL), as by a crash; the address leaves the network.",
-    verb="kill",
-    words="is killed: its program ends at once, its address leaves the network",
+    does=lambda node: node.kill(),
+    words=lambda _values: "is killed: its program ends at once, its address leaves the network",
     state="stopped",
     example="kill gtld-1",
 )

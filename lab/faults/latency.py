@@ -6,28 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.errors import BadInput
-from lab.faults.kind import Evidence, LinkKind, Verdict
+from lab.faults.kind import Verdict
+from lab.faults.link import LinkKind
+from lab.faults.measuring import Evidence
 from lab.faults.values import Parameter, Values, number, one_of, show_time, time
+from lab.units import spread_problem, yes_or_no
 
 _SLACK = 0.9  # of the delay asked for: the kernel's timers and ours never fire early, but rounding is allowed for
 
 
 def _effect(values: Values) -> Mapping[str, Any]:
     delay, jitter, distribution = values["delay"], values["jitter"], values["distribution"]
-    if jitter and distribution == "constant":
-        raise BadInput("latency: a constant delay has no jitter; add distribution=uniform, normal or pareto")
-    if distribution != "constant" and not jitter:
-        raise BadInput(f"latency: {distribution} needs a jitter above 0")
-    most = {"uniform": delay, "normal": delay / 3}.get(distribution)
-    if most is not None and jitter > most:
-        why = "no delay is negative" if distribution == "uniform" else "the part cut off at 0 would shift the mean"
-        raise BadInput(f"latency: for {distribution} the jitter is at most {show_time(most)} here: {why}")
+    if problem := spread_problem(delay, jitter, distribution):
+        raise BadInput(f"latency: {problem}")
     return {
         "kind": "delay",
         "mean": delay,
         "distribution": distribution,
         "jitter": jitter,
         "correlation": values["correlation"],
+        "reorder": values["reorder"],
     }
 
 
@@ -38,7 +36,9 @@ def _words(values: Values) -> str:
     jitter, delay = values["jitter"], values["delay"]
     ends = (delay - jitter, delay + jitter) if values["distribution"] == "uniform" else (delay, jitter)
     correlated = f", correlation {values['correlation']:g}" if values["correlation"] else ""
-    return f"comes later: {values['distribution']}, {spread} {show_time(ends[0])} and {show_time(ends[1])}{correlated}"
+    order = "" if values["reorder"] else ", none before an earlier one"
+    shown = f"{spread} {show_time(ends[0])} and {show_time(ends[1])}"
+    return f"comes later: {values['distribution']}, {shown}{correlated}{order}"
 
 
 def _least(values: Values) -> float:
@@ -55,7 +55,8 @@ def _judge(values: Values, evidence: Evidence) -> Verdict:
         return Verdict(asked, got, evidence.state.acted > 0)
     got = f"{show_time(max(after.median - before.median, 0))} more: {before.median * 1000:.1f} ms before, {after}"
     # The fastest answer, not the median: a busy machine adds to a delay, nothing takes away from it.
-    return Verdict(asked, got, evidence.state.acted > 0 and after.least >= _SLACK * crossings * _least(values))
+    least = after.least - evidence.declared
+    return Verdict(asked, got, evidence.state.acted > 0 and least >= _SLACK * crossings * _least(values))
 
 
 def _patience(values: Values) -> float:
@@ -78,6 +79,7 @@ FAULT = LinkKind(
             "jitter", "half the width if uniform, else the standard deviation", "time: 0 to 10s", time(0, 10), 0.0
         ),
         Parameter("correlation", "of a packet's delay with the one before it", "number: 0 to 0.99", number(0, 1), 0.0),
+        Parameter("reorder", "whether packets overtake each other", "yes or no", yes_or_no, True),
     ),
     effect=_effect,
     words=_words,

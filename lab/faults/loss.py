@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.errors import BadInput
-from lab.faults.kind import Evidence, LinkKind, Verdict, judge_share, probes_for_share
+from lab.faults.kind import Verdict
+from lab.faults.link import LinkKind
+from lab.faults.measuring import Evidence, judge_share, probes_for_share
 from lab.faults.values import Parameter, Values, number, share, show_share, whole
 
 

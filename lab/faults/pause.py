@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lab.faults.kind import NodeKind
+from lab.faults.node import NodeKind
 
 FAULT = NodeKind(
     name="pause",
     summary="The program is frozen: its address takes packets, TCP connections open, and nothing answers.",
-    verb="pause",
-    words="is frozen: the kernel takes its packets, and nothing answers",
+    does=lambda node: node.pause(),
+    words=lambda _values: "is frozen: the kernel takes its packets, and nothing answers",
     state="paused",
     example="pause gtld-1",
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lab.faults.kind import Evidence, LinkKind, Verdict
+from lab.faults.kind import Verdict
+from lab.faults.link import LinkKind
+from lab.faults.measuring import Evidence
 from lab.faults.values import Parameter, Values, rate, show_rate, size
 
 _QUERY = 45 * 8  # bits of the smallest probe: IPv4 and UDP headers, a DNS header and the question of the root
@@ -11,7 +13,7 @@ _QUERY = 45 * 8  # bits of the smallest probe: IPv4 and UDP headers, a DNS heade
 def _judge(values: Values, evidence: Evidence) -> Verdict:
     after, least = evidence.after, evidence.crossings * _QUERY / values["rate"]
     got = f"{evidence.state.acted} of {evidence.state.matched} packets queued; {after}"
-    bites = evidence.state.acted > 0 and (after.least is None or after.least >= 0.9 * least)
+    bites = evidence.state.acted > 0 and (after.least is None or after.least - evidence.declared >= 0.9 * least)
     return Verdict(show_rate(values["rate"]), got, bites)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lab.faults.kind import Evidence, LinkKind, Verdict
+from lab.faults.kind import Verdict
+from lab.faults.link import LinkKind
+from lab.faults.measuring import Evidence
 from lab.faults.values import Values
 
 

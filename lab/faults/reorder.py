@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lab.faults.kind import LinkKind, judge_share, probes_for_share
+from lab.faults.link import LinkKind
+from lab.faults.measuring import judge_share, probes_for_share
 from lab.faults.values import Parameter, share, show_share, show_time, time
 
 FAULT = LinkKind(

@@ -28,7 +28,7 @@ _TOLD = 12  # messages in the text of an error
 
 
 class Observation:
-    """The messages of the watched nodes, in memory: 1,000 queries and their responses take some 1 MB.
+    """The messages of the watched nodes, in memory: 1,000 queries and their responses take 0.6 MB, more once parsed.
 
     A context manager: it sees all from the beginning of the block to its end, of each message that was sent before the
     end. Several observations, of one process or several, do not know of each other. A node that is stopped and started

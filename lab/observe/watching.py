@@ -149,6 +149,8 @@ class _Watch:
         with self._lock:
             if self._closed.is_set() or (self._watched and self._life == self._lab.nodes[self._node].life):
                 return
+            if self._watched:  # by a tap of its former life that has not been heard to end yet
+                self.gaps.append(Gap(self._node, time.time(), None, "the node was started anew"))
             self._connect()
 
     @property
@@ -162,8 +164,8 @@ class _Watch:
         self._tap = Tap(
             self._lab.api, self._lab.name, self._node, lambda frames: self._arrived(self._node, frames), self._ended
         )
-        if self.gaps and self.gaps[-1].until is None:
-            self.gaps[-1] = replace(self.gaps[-1], until=time.time())
+        now = time.time()
+        self.gaps = [gap if gap.until is not None else replace(gap, until=now) for gap in self.gaps]
 
     def _disconnect(self) -> None:
         if self._tap is not None:

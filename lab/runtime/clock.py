@@ -6,13 +6,15 @@ clock, by which they wait for answers, stays real. Move it when no query is in f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from lab.errors import BadInput
+from lab.runtime.ledger import Entry
 from lab.runtime.prober import Prober
 
 _NANOSECONDS = 10**9
+SKEW = "skew"  # seconds, in the data of a ledger's entry
 MAX_OFFSET = timedelta(days=365 * 100)  # a 64-bit count of nanoseconds holds 292 years
 
 
@@ -63,9 +65,28 @@ class Clock:
         after = self._prober().clock(wanted, force=force)
         return {name: _from_nanoseconds(offset) for name, offset in after.items()}
 
+    def skew(self, node: str, step: timedelta) -> None:
+        """Move the clock of one node by `step`; backward only while its program does not run.
+
+        Raises `BadInput` when the node is not on the lab's clock, and beyond a hundred years.
+        """
+        offset = self._moving(node)[node] + step
+        if abs(offset) > MAX_OFFSET:
+            raise BadInput(f"{node}: a clock goes up to {MAX_OFFSET.days} days from real time")
+        self._set({node: offset}, force=True)
+
     def zero(self) -> None:
         """Put the clock back to real time; the caller restarts the nodes that are on it."""
         self._set(dict.fromkeys(self.offsets(), timedelta(0)), force=True)
+
+
+def skews(entries: Iterable[Entry]) -> dict[str, timedelta]:
+    """How far nodes are off the others, by the entries of the ledger that say so."""
+    found: dict[str, timedelta] = {}
+    for entry in entries:
+        for node in entry.nodes if SKEW in entry.data else ():
+            found[node] = found.get(node, timedelta(0)) + timedelta(seconds=entry.data[SKEW])
+    return found
 
 
 def _to_nanoseconds(offset: timedelta) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lab.agent import protocol
@@ -65,12 +65,16 @@ class Conditioner:
         """Take all rules of the node out, whoever added them."""
         return _states(self._ask({"op": "remove"})["removed"])
 
+    def declare(self, rules: Iterable[Rule]) -> None:
+        """Put the rules of declared links in force, and no others of that sort, for as long as the node lives."""
+        self._ask({"op": "declare", "rules": [rule.to_json() for rule in rules]})
+
     def restart(self, rule: str) -> None:
-        """Put a rule's counters to 0 and its chance back to the seed."""
+        """Put a rule's counters to 0, its chance back to the seed, and its deadline as far off as at first."""
         self._ask({"op": "restart", "rule": rule})
 
     def rules(self) -> list[State]:
-        """All rules of the node, whoever added them."""
+        """All rules of the node that somebody added, whoever it was; those of declared links are not among them."""
         return _states(self._ask({"op": "list"})["rules"])
 
     @property

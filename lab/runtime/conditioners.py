@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from lab.agent.conditions import Rule, State
 from lab.errors import LabError
 from lab.runtime import helper, labels
 from lab.runtime.conditioner import CONDITIONER, Conditioner
+from lab.runtime.parallel import each
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -24,11 +25,14 @@ class Conditioners:
 
     A node that is stopped loses its network namespace, and the rules with it. They belong to the link: when the node
     runs and answers again, whoever started it, they are put back, with chance as from their seed and counters at 0.
-    `ready` waits until a node that has just started answers.
+    `ready` waits until a node that has just started answers. `declared` are the rules of declared links, by node: they
+    are put back with the others, but belong to the lab, and are there without this process.
     """
 
-    def __init__(self, api: APIClient, lab: str, ready: Callable[[str], None]) -> None:
-        self._api, self._lab, self._ready = api, lab, ready
+    def __init__(
+        self, api: APIClient, lab: str, ready: Callable[[str], None], declared: Mapping[str, Sequence[Rule]]
+    ) -> None:
+        self._api, self._lab, self._ready, self._declared = api, lab, ready, declared
         self._links: dict[str, _Link] = {}
         self._lock = threading.Lock()
 
@@ -41,8 +45,8 @@ class Conditioners:
         return self._link(node).remove(rule)
 
     def restart(self, node: str, rule: str) -> None:
-        """Put a rule's counters to 0 and its chance back to the seed."""
-        self._link(node).connection().restart(rule)
+        """Put a rule's counters to 0, its chance back to the seed, and its deadline as far off as at first."""
+        self._link(node).restart(rule)
 
     def state(self, node: str, rule: str) -> State | None:
         """A rule as it is now; None if it has ended, or its node has stopped."""
@@ -58,8 +62,9 @@ class Conditioners:
 
     def disturbed(self) -> dict[str, list[State]]:
         """The rules in force in the whole lab, whoever added them, by node."""
-        found = {node: self._link(node).connection().rules() for node in self.helpers()}
-        return {node: states for node, states in found.items() if states}
+        nodes = self.helpers()
+        found = each(lambda node: self._link(node).connection().rules(), nodes)
+        return {node: states for node, states in zip(nodes, found, strict=True) if states}
 
     def helpers(self) -> list[str]:
         """Nodes whose helper runs; where none does no rule is in force."""
@@ -75,9 +80,8 @@ class Conditioners:
 
     def resume(self, node: str) -> bool:
         """See that a node's rules are in force in its present life; whether it has any."""
-        with self._lock:
-            link = self._links.get(node)
-        if link is None or not link.rules:
+        link = self._link(node)
+        if not (link.rules or self._declared.get(node)):
             return False
         link.resume()
         return True
@@ -92,7 +96,7 @@ class Conditioners:
     def _link(self, node: str) -> _Link:
         with self._lock:
             if node not in self._links:
-                self._links[node] = _Link(self._api, self._lab, node, self._ready)
+                self._links[node] = _Link(self._api, self._lab, node, self._ready, self._declared.get(node, ()))
             return self._links[node]
 
 
@@ -105,8 +109,10 @@ class _Wanted:
 class _Link:
     """One node's conditioner, and the rules of this process that belong there."""
 
-    def __init__(self, api: APIClient, lab: str, node: str, ready: Callable[[str], None]) -> None:
-        self._api, self._lab, self._node, self._ready = api, lab, node, ready
+    def __init__(
+        self, api: APIClient, lab: str, node: str, ready: Callable[[str], None], declared: Sequence[Rule]
+    ) -> None:
+        self._api, self._lab, self._node, self._ready, self._declared = api, lab, node, ready, declared
         self._conditioner: Conditioner | None = None
         self._life = ""  # of the node that the conditioner was started in
         self._lock = threading.RLock()
@@ -128,6 +134,12 @@ class _Link:
         with self._lock:
             self.connection().add(rule)
             self._wanted[rule.id] = _Wanted(rule, time.monotonic() + rule.lasts)
+
+    def restart(self, rule: str) -> None:
+        with self._lock:
+            self.connection().restart(rule)
+            if (wanted := self._wanted.get(rule)) is not None:
+                self._wanted[rule] = replace(wanted, ends=time.monotonic() + wanted.rule.lasts)
 
     def remove(self, rule: str) -> State | None:
         with self._lock:
@@ -180,6 +192,8 @@ class _Link:
         life = self._node_life()
         self._conditioner = Conditioner(self._api, self._lab, self._node, self._ended, self._lost)
         self._life = life
+        if self._declared:
+            self._conditioner.declare(self._declared)
         for name in self.rules:
             wanted = self._wanted[name]
             self._conditioner.add(replace(wanted.rule, lasts=max(wanted.ends - time.monotonic(), 0.001)))

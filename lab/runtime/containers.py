@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, to be reached from the machine
 _PORTS_TO_TRY = 200
 _LAST_PORT = 65535
+_GOING = 20.0  # seconds for a container that Docker is removing already to be gone
 CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
@@ -128,19 +129,27 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
-    """Remove containers, running or not; one that is gone already, or about to go by itself as helpers do, is fine."""
+    """Remove containers, running or not; one that is gone already is fine."""
+    import tenacity
     from docker.errors import APIError, NotFound
 
     from lab.runtime.parallel import each
 
+    def is_going(error: BaseException) -> bool:
+        # A helper that has just ended is being removed by Docker itself; it has to be gone before its network can go.
+        return isinstance(error, APIError) and "already in progress" in str(error.explanation)
+
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception(is_going),
+        wait=tenacity.wait_fixed(0.1),
+        stop=tenacity.stop_after_delay(_GOING),
+        reraise=True,
+    )
     def remove_one(container: str) -> None:
         try:
             api.remove_container(container, force=True, v=True)
         except NotFound:
             return
-        except APIError as error:
-            if error.status_code != 409 or "already in progress" not in str(error.explanation):
-                raise
 
     each(remove_one, ids)
 
@@ -164,9 +173,27 @@ def revive(api: APIClient, lab: str, node: str) -> None:
         return
 
 
-def put_files(api: APIClient, container: str, files: Mapping[str, bytes]) -> None:
-    """Write files into the lab's volume through a container that may write to it; paths are relative to the volume."""
-    buffer, now = io.BytesIO(), time.time()
+def crash(api: APIClient, lab: str, node: str) -> bool:
+    """End a node's program at once (SIGKILL); whether it ran."""
+    from docker.errors import NotFound
+
+    try:
+        if (found := containers(api, lab).get(node)) is None or not found.running:
+            return False
+        api.kill(found.id)
+        api.wait(found.id)
+    except NotFound:
+        return False
+    return True
+
+
+def put_files(api: APIClient, container: str, files: Mapping[str, bytes], ahead: float = 0.0) -> None:
+    """Write files into the lab's volume through a container that may write to it; paths are relative to the volume.
+
+    `ahead`: seconds by which the clock of their reader is ahead. Some programs compare the time of a file with the
+    time by their own clock at which they last read it (BIND does).
+    """
+    buffer, now = io.BytesIO(), time.time() + ahead
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, content in files.items():
             entry = tarfile.TarInfo(path)
@@ -177,24 +204,31 @@ def put_files(api: APIClient, container: str, files: Mapping[str, bytes]) -> Non
     api.put_archive(container, FOLDER, buffer.getvalue())
 
 
-def clock_of(api: APIClient, container: str, besides: Collection[str]) -> int:
-    """How far the lab's clock is ahead, nanoseconds: the least offset in the volume, as skews only add to it.
+def clock_of(api: APIClient, container: str, besides: Collection[str], skews: Mapping[str, int]) -> int:
+    """How far the lab's clock is ahead, nanoseconds: the least offset in the volume, without the known skews.
 
-    `container` may be stopped, or not yet started; the nodes `besides` do not count.
+    Others, of nodes that were moved on their own, only add to it. `container` may be stopped, or not yet started; the
+    nodes `besides` do not count.
     """
+    offsets = clocks(api, container)
+    found = (offset - skews.get(node, 0) for node, offset in offsets.items() if node not in besides)
+    return min(found, default=0)
+
+
+def clocks(api: APIClient, container: str) -> dict[str, int]:
+    """How far the clock of each node is ahead, nanoseconds; `container` may be stopped, or not yet started."""
     from docker.errors import NotFound
 
     try:
         pieces, _ = api.get_archive(container, f"{FOLDER}/{CLOCKS}")
     except NotFound:
-        return 0
+        return {}
     with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
-        offsets = {
+        return {
             entry.name.rpartition("/")[2]: struct.unpack("=q", content.read(8))[0]
             for entry in archive
             if (content := archive.extractfile(entry)) is not None
         }
-    return min((offset for node, offset in offsets.items() if node not in besides), default=0)
 
 
 def _container(entry: dict[str, Any]) -> Container:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, TypedDict
 from lab import labs
 from lab.agent.protocol import ProtocolError, Query, Transport
 from lab.errors import BadInput, EnvironmentProblem
-from lab.runtime import containers, labels, memory, network, raising
+from lab.runtime import containers, labels, links, memory, network, raising
 from lab.runtime.answer import Answer
-from lab.runtime.clock import Clock
+from lab.runtime.clock import SKEW, Clock
 from lab.runtime.conditioners import Conditioners
 from lab.runtime.engine import connect
 from lab.runtime.events import Report, silent
+from lab.runtime.ledger import Ledger
 from lab.runtime.lock import locked
 from lab.runtime.lowering import lower
 from lab.runtime.node import NodeHandle
@@ -68,11 +69,14 @@ class RunningLab:
         self._client, self.name, self.topology = client, name, replace(topology, lab=name)
         self.changed: tuple[str, ...] = ()
         self.clock = Clock(self.prober, name)
+        self.ledger = Ledger(client.api, name)
         self._probers: dict[str, Prober] = {}
         self._opening = threading.Lock()
         if prober is not None:
             self._probers[topology.hosts[0].name] = prober
-        self.links = Conditioners(client.api, name, lambda node: self._wait_answers(topology.nodes[node]))
+        self.links = Conditioners(
+            client.api, name, lambda node: self._wait_answers(topology.nodes[node]), links.rules(topology)
+        )
         self.watching: list[Callable[[str], None]] = []  # each is called with a node that was started, when it answers
         self.nodes: Mapping[str, NodeHandle] = {
             node.name: NodeHandle(client.api, name, node, self._wait_node) for node in topology.nodes.values()
@@ -242,10 +246,17 @@ class RunningLab:
         each(lambda handle: handle.flush(name), chosen)
 
     def reset_clock(self) -> None:
-        """Put the lab's clock back to real time, restarting the nodes that are on it: time never goes back on them."""
+        """Put the lab's clock back to real time, restarting the nodes that are on it: time never goes back on them.
+
+        Skews end with that: all nodes have one time again.
+        """
         riding = [node for node in self.nodes.values() if node.node.on_lab_clock]
-        each(lambda handle: handle.stop(), riding)
-        self.clock.zero()
+        with self.ledger.held():
+            each(lambda handle: handle.stop(), riding)
+            self.clock.zero()
+            for entry in self.ledger.entries():
+                if SKEW in entry.data:
+                    self.ledger.strike(entry.id)
         each(lambda handle: handle.start(), riding)
 
     def host(self, name: str | None = None) -> Node:

@@ -12,6 +12,7 @@ SPEC = "dnslab.spec"  # digest of all a container was made from
 DECLARATION = "dnslab.declaration"  # the resolved lab file, compressed; on a volume
 OWNER = "dnslab.owner"  # process that a temporary lab dies with; absent when it belongs to nobody
 SUBNETS = "dnslab.subnets"
+FAULT = "dnslab.fault"  # an active fault, as JSON; on a volume
 
 
 def of_lab(lab: str) -> dict[str, list[str]]:

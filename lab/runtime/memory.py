@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def remember(api: APIClient, lab: str, declaration: Declaration) -> None:
     """Write down the declaration of a lab, replacing an earlier one."""
-    packed = base64.b64encode(zlib.compress(declaration.model_dump_json(exclude_defaults=True).encode(), 9)).decode()
+    packed = base64.b64encode(
+        zlib.compress(declaration.model_dump_json(exclude_defaults=True, by_alias=True).encode(), 9)
+    ).decode()
     forget(api, lab)
     api.create_volume(_name(lab), labels={labels.LAB: lab, labels.DECLARATION: packed})
 

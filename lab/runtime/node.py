@@ -69,7 +69,15 @@ class NodeHandle:
 
     def start(self) -> None:
         """Start the program and wait until it answers."""
+        self.begin()
+        self._wait_ready(self.node)
+
+    def begin(self) -> None:
+        """Start the program, and wait for nothing."""
         self._do("start", lambda: self._api.start(self.container))
+
+    def wait(self) -> None:
+        """Wait until it answers, as it runs."""
         self._wait_ready(self.node)
 
     def restart(self) -> None:

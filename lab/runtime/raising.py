@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.errors import EnvironmentProblem
-from lab.runtime import containers, labels, memory, network
+from lab.runtime import containers, helper, labels, links, memory, network, zonedata
+from lab.runtime.clock import skews
+from lab.runtime.conditioner import CONDITIONER
 from lab.runtime.containers import Container
 from lab.runtime.diagnosis import node_failed
 from lab.runtime.events import Event, Report
 from lab.runtime.images import ensure_images
+from lab.runtime.ledger import Ledger
 from lab.runtime.lowering import lower
 from lab.runtime.node import NodeHandle
 from lab.runtime.parallel import each, uninterrupted
@@ -31,6 +34,8 @@ from lab.topology.model import Role, Topology
 
 if TYPE_CHECKING:
     from docker import APIClient, DockerClient
+
+    from lab.agent.conditions import Rule
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ def bring_up(
     api = client.api
     # Whatever can be wrong with the declaration is found before Docker is touched.
     draft = specs(derive(declaration), _AnyImage())
-    wanted = sorted({spec.image for spec in draft.values()})
+    helpers = {CONDITIONER.image} if declaration.links else set()
+    wanted = sorted({spec.image for spec in draft.values()} | helpers)
     images = ensure_images(client, wanted, report)
     raising = _Raising(api, lab, declaration, images, report, marks)
     # Ctrl-C reaches the main thread only. The work is done beside it: a call to Docker that is cut off goes on inside
@@ -98,10 +104,12 @@ class _Raising:
     ids: dict[str, str] = field(default_factory=dict)  # container of each node
     prober: Prober | None = None
     interrupted: threading.Event = field(default_factory=threading.Event)
+    links: Mapping[str, Sequence[Rule]] = field(default_factory=dict)  # rules of declared links, by node
     caches: list[NodeHandle] = field(default_factory=list)  # nodes that were started and remember, their shells open
 
     def run(self) -> Raised:
         topology = derive(self.declaration, self._network())
+        self.links = links.rules(topology)
         wanted = specs(topology, self.images)
         present = self._without_stale(wanted)
         # Files go into the volume through the first host, and the prober runs in it.
@@ -116,12 +124,14 @@ class _Raising:
         self.ids |= {name: container.id for name, container in present.items()}
         try:
             if missing:
-                self._write_files(missing, self._container(wanted[writer]), fresh=not present)
+                self._write_files(topology, missing, self._container(wanted[writer]), fresh=not present)
             each(self._start, missing)
             if missing or idle:
                 # Not only on a new network: a Docker that was restarted has opened it again, and stopped every node.
                 seal(self.api, self.lab, self.images[HOST_IMAGE], self.report)
             self._wait(topology, wanted, self._prober(writer))
+            self._go_on_unless_interrupted()
+            self._declare_links(anew=not present)
             # Readiness went through the caches: what they learnt is nothing a person asked for.
             each(lambda node: node.flush(), self.caches)
         except BaseException:
@@ -131,6 +141,11 @@ class _Raising:
         finally:
             each(lambda node: node.close(), self.caches)
         return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
+
+    def _declare_links(self, *, anew: bool) -> None:
+        """After the wait for answers: what is slow on purpose is not to look as if it were not ready."""
+        before = [] if anew else helper.running(self.api, self.lab, CONDITIONER)
+        links.declare(self.api, self.lab, {**dict.fromkeys(before, ()), **self.links})
 
     def _network(self) -> Subnets:
         subnets = network.find(self.api, self.lab)
@@ -158,16 +173,25 @@ class _Raising:
             self.ids[spec.node.name] = containers.create(self.api, self.lab, spec, self.marks)
         return self.ids[spec.node.name]
 
-    def _write_files(self, missing: Sequence[ContainerSpec], writer: str, *, fresh: bool) -> None:
+    def _write_files(self, topology: Topology, missing: Sequence[ContainerSpec], writer: str, *, fresh: bool) -> None:
         """Put the files of what is missing into the volume, through the container `writer`, and what each clock says.
 
-        Nodes that join a running lab join at its time; those that are there keep theirs, skews included.
+        Nodes that join a running lab join at its time, those that are there keep theirs. Faults of zone data and of
+        clocks that are active stay so, for a node that is made anew too.
         """
         files = {f"{spec.node.name}/{path}": text.encode() for spec in missing for path, text in spec.files.items()}
         joining = [spec.node.name for spec in missing if spec.node.on_lab_clock]
-        ahead = 0 if fresh else containers.clock_of(self.api, writer, besides=joining)
-        files |= {f"{containers.CLOCKS}/{node}": struct.pack("=q", ahead) for node in joining}
-        containers.put_files(self.api, writer, files)
+        ledger = Ledger(self.api, self.lab)
+        with ledger.held():
+            entries = ledger.entries()
+            for spec in missing:
+                edited = zonedata.files(topology, spec.node, entries)
+                files |= {f"{spec.node.name}/{path}": text.encode() for path, text in edited.items()}
+            skewed = {node: round(skew.total_seconds() * 1e9) for node, skew in skews(entries).items()}
+            ahead = 0 if fresh else containers.clock_of(self.api, writer, joining, skewed)
+            clocks = {node: ahead + skewed.get(node, 0) for node in joining}
+            files |= {f"{containers.CLOCKS}/{node}": struct.pack("=q", offset) for node, offset in clocks.items()}
+            containers.put_files(self.api, writer, files)
 
     def _go_on_unless_interrupted(self) -> None:
         if self.interrupted.is_set():
@@ -181,6 +205,8 @@ class _Raising:
         if port != node.port:
             self.report(Event(node.name, f"port {node.port} is in use; listening on {port} instead"))
         # What takes a moment to get ready does so while the others start.
+        if node.name in self.links:
+            links.prepare(self.api, self.lab, node.name)
         if node.role is Role.HOST and self.prober is None:
             self._prober(node.name)
         elif node.caches:

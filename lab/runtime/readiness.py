@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tenacity
 from dns.name import Name
@@ -11,12 +11,15 @@ from dns.name import Name
 from lab.agent.protocol import Query, Result
 from lab.errors import EnvironmentProblem
 from lab.runtime.prober import Prober
+from lab.topology import links
 from lab.topology.model import Node, Role, Topology
 
 DEADLINE = 30.0  # seconds for a node to become ready
 _PATIENCE = 0.25  # seconds for one answer; a program that is up answers in a millisecond
 _RESOLUTION = 2.0  # seconds for one answer of a resolver, which has to ask others
 _PAUSE = 0.02  # seconds between rounds
+_STEPS = 8  # round trips of a resolution, priming and look-ups of name servers included
+_ATTEMPTS = 4  # where a declared link loses packets
 _NOERROR = 0
 
 
@@ -54,25 +57,27 @@ def checks(topology: Topology, nodes: Iterable[Node], *, resolution: bool) -> li
 
     An authority: the SOA of each of its zones, over UDP and over TCP. A resolver: with `resolution`, the SOA of the
     deepest zone, which takes the whole way from the root; without, anything (parts of the hierarchy may be broken on
-    purpose). The gateway: as a resolver.
+    purpose). The gateway: as a resolver. Declared links give them more time, and further attempts where packets get
+    lost.
     """
-    deepest = max(topology.zones, key=_depth)
+    deepest, slow = max(topology.zones, key=_depth), links.patience(topology)
+    attempts = _ATTEMPTS if links.lossy(topology) else 1
     found: list[Check] = []
     for node in nodes:
         address = str(node.ipv4)
         if node.role.is_server:
             for zone in node.zones:
                 for transport in ("udp", "tcp"):
-                    query = Query(
-                        zone.to_text(), "SOA", (address,), transport=transport, recurse=False, timeout=_PATIENCE
-                    )
+                    query = Query(zone.to_text(), "SOA", (address,), transport=transport, recurse=False)
+                    query = replace(query, timeout=_PATIENCE + slow, attempts=attempts)
                     found.append(Check(node.name, query, authoritative=True))
         elif node.role in (Role.RESOLVER, Role.GATEWAY):
             if resolution and node.role is Role.RESOLVER:
-                query = Query(deepest.to_text(), "SOA", (address,), timeout=_RESOLUTION)
+                query = Query(deepest.to_text(), "SOA", (address,), timeout=_RESOLUTION + _STEPS * slow)
                 found.append(Resolution(node.name, query, authoritative=False))
             else:
-                query = Query(".", "NS", (address,), recurse=False, timeout=_PATIENCE)
+                timeout = _PATIENCE + slow
+                query = Query(".", "NS", (address,), recurse=False, timeout=timeout, attempts=attempts)
                 found.append(Check(node.name, query, authoritative=False))
     return found
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from lab.runtime import links
 from lab.runtime.containers import Container
 from lab.runtime.engine import CONNECTIONS
 from lab.runtime.images import VERSION
@@ -20,6 +21,16 @@ from lab.topology.model import Node, spoken
 HEALTHY = "ok"
 _WAITING = CONNECTIONS - WORKERS - 2  # connections that can wait for statistics while others work
 _ALIVE = ("running", "paused")  # states in which a container has processes
+
+
+@dataclass(frozen=True)
+class LinkStatus:
+    """A declared link, seen from the node where its rules stand."""
+
+    to: str
+    direction: str  # as of a fault at this node: "in", "out", or "both" for a round trip
+    words: str  # "30ms", "80ms one way, 1% loss"
+    on: bool  # whether the node's conditioner runs
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class NodeStatus:
     memory: int | None
     zones: tuple[str, ...]
     clock: str  # "lab" or "host"
+    links: tuple[LinkStatus, ...] = ()  # declared ones whose rules stand here
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain data."""
@@ -51,6 +63,7 @@ def status(lab: RunningLab) -> list[NodeStatus]:
         inspected = dict(zip(found, each(lambda container: _inspect(lab, container), found.values()), strict=True))
         answering = _answering(lab, found)
         resident = memory.octets()
+    linked = _links(lab) if lab.topology.links else {}
 
     def one(node: Node) -> NodeStatus:
         container = found.get(node.name)
@@ -67,9 +80,20 @@ def status(lab: RunningLab) -> list[NodeStatus]:
             resident.get(node.name),
             tuple(zone.label for zone in lab.topology.zones_of(node)),
             "lab" if node.on_lab_clock else "host",
+            linked.get(node.name, ()),
         )
 
     return [one(node) for node in lab.topology.nodes.values()]
+
+
+def _links(lab: RunningLab) -> dict[str, tuple[LinkStatus, ...]]:
+    on = lab.links.helpers()
+    found: dict[str, list[LinkStatus]] = {}
+    for link in lab.topology.links:
+        at, peer, way = links.place(link, lab.topology)
+        described = links.words(link.condition, both_ways=link.both_ways)
+        found.setdefault(at.name, []).append(LinkStatus(peer.name, way, described, at.name in on))
+    return {node: tuple(entries) for node, entries in found.items()}
 
 
 class _Memory:

@@ -116,7 +116,12 @@ def render(node: Node, topology: Topology) -> dict[str, str]:
     files = {runs.config: _configuration(runs.roles[role], node, topology, zones)}
     if node.caches:
         files[HINTS_FILE] = hints_text(topology.hints)
-    return files | {f"{ZONES_FOLDER}/{zone.file}": zone_text(zone) for zone in zones}
+    return files | {zone_path(zone): zone_text(zone) for zone in zones}
+
+
+def zone_path(zone: Zone) -> str:
+    """Where the file of a zone is, relative to the folder of the node; its text is `zone_text`."""
+    return f"{ZONES_FOLDER}/{zone.file}"
 
 
 def command(node: Node, topology: Topology) -> list[str]:
@@ -148,7 +153,11 @@ def control(node: Node, verb: Verb, name: str = "") -> str:
     line: str | None = None if runs is None else getattr(runs, verb)
     if runs is None or line is None:
         raise BadInput(f"{node.name}: {'a ' + node.role.value if runs is None else runs.name} has no {verb!r}")
-    line = line.format(config=_config_path(node, runs), name=shlex.quote(name))
+    return on_its_clock(node, line.format(config=_config_path(node, runs), name=shlex.quote(name)))
+
+
+def on_its_clock(node: Node, line: str) -> str:
+    """The shell line that runs `line` on the clock that the node's program is on."""
     return f"export {' '.join(_clock_environment(node))}; {line}" if node.on_lab_clock else line
 
 

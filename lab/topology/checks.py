@@ -12,9 +12,10 @@ import dns.name
 import dns.reversename
 from dns.name import Name, root
 
+from lab.topology import links
 from lab.topology.addressing import assign, preferred_subnets, room_for
 from lab.topology.declaration import GATEWAY, Declaration, Member, Program, Server
-from lab.topology.derive import reverse_zones, server_name, zone_names
+from lab.topology.derive import derive, reverse_zones, server_name, zone_names
 from lab.topology.model import Record, ancestors, spoken
 from lab.topology.problems import Path, Problem
 from lab.topology.records import Unreadable, Written, read_records
@@ -34,6 +35,8 @@ def check(declaration: Declaration, programs: Programs) -> list[Problem]:
         problems = [*_members(declaration), *subnets, *_records(declaration, pointers), *_delegations(declaration)]
         if not subnets:
             problems += _addresses(declaration)
+        if declaration.links and not problems:
+            problems += links.problems(declaration, derive(declaration.model_copy(update={"links": ()})))
     return [*problems, *_programs(declaration, programs)]
 
 

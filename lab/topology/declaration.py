@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import dns.exception
 import dns.name
 import dns.ttl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from lab import units
+from lab.topology.model import Condition
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MAX_TTL = 2**31 - 1  # RFC 2181 section 8
 
@@ -45,6 +52,20 @@ def _host_name(text: str) -> str:
 
 def _text(value: Any) -> Any:
     return "" if value is None else value
+
+
+def _quantity(read: Callable[[Any], Any]) -> BeforeValidator:
+    """Checked by a reader of `lab.units`, and kept as it was written."""
+
+    def check(value: Any) -> str:
+        read(value)
+        return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+    return BeforeValidator(check)
+
+
+def _selector(value: Any) -> Any:
+    return tuple(word.strip() for word in value.split(",")) if isinstance(value, str) else value
 
 
 Ttl = Annotated[int, BeforeValidator(_ttl)]
@@ -124,6 +145,79 @@ class Gateway(Member):
     resolvers: tuple[str, ...] = ()
 
 
+_delay, _share, _rate, _size = units.time(0, 10), units.share(), units.rate(1e3, 1e9), units.size(0, 1e7)
+Delay = Annotated[str, _quantity(_delay)]
+Share = Annotated[str, _quantity(_share)]
+Rate = Annotated[str, _quantity(_rate)]
+Size = Annotated[str, _quantity(_size)]
+YesOrNo = Annotated[str, _quantity(units.yes_or_no)]
+_QUEUE = "64kB"
+Selector = Annotated[tuple[str, ...], BeforeValidator(_selector), Field(min_length=1)]
+"""Nodes, roles and zones: see `lab.topology.model.Topology.select`."""
+
+
+class Link(Strict):
+    """What the packets between some nodes meet, from `up` to `down`; in the words and units of faults."""
+
+    between: tuple[Selector, ...] | None = None
+    from_: Annotated[Selector | None, Field(alias="from")] = None
+    to: Selector | None = None
+    rtt: Delay | None = None
+    latency: Delay | None = None
+    jitter: Delay = "0ms"
+    distribution: Literal["constant", "uniform", "normal", "pareto"] = "constant"
+    reorder: YesOrNo = "yes"
+    loss: Share | None = None
+    rate: Rate | None = None
+    queue: Size = _QUEUE
+
+    @property
+    def ends(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Who is at the one end and who at the other; for one way in its direction."""
+        first, second = self.between if self.between is not None else (self.from_, self.to)
+        return first or (), second or ()
+
+    @property
+    def condition(self) -> Condition:
+        """What packets meet, in numbers."""
+        return Condition(
+            latency=_delay(self.rtt or self.latency or "0ms"),
+            jitter=_delay(self.jitter),
+            distribution=self.distribution,
+            reorder=units.yes_or_no(self.reorder),
+            loss=_share(self.loss) if self.loss is not None else 0.0,
+            rate=_rate(self.rate) if self.rate is not None else None,
+            queue=_size(self.queue),
+        )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if problem := self._problem():
+            raise ValueError(problem)
+        return self
+
+    def _problem(self) -> str:
+        one_way = (self.from_ is not None, self.to is not None)
+        if (self.between is not None) == any(one_way) or any(one_way) != all(one_way):
+            return "a link is `between: [one, other]`, both ways, or `from: one` and `to: other`, one way"
+        if self.between is not None and len(self.between) != 2:
+            return (
+                f"between has two ends, as in `[resolver, root]` (got {len(self.between)}); put lists inside for more"
+            )
+        if self.between is not None and self.latency is not None:
+            return "latency is one way; between two ends say `rtt`, the time of a round trip, or use from and to"
+        if self.between is None and self.rtt is not None:
+            return "rtt is that of a round trip; from one to another say `latency`, or use between"
+        if self.rtt is self.latency is self.loss is self.rate is None:
+            return f"nothing is said of the link; add {'rtt' if self.between else 'latency'}, loss or rate"
+        if self.queue != _QUEUE and self.rate is None:
+            return "a queue stands in front of a rate; add rate"
+        condition = self.condition
+        if not condition.latency and not condition.jitter:
+            return "" if condition.reorder else "packets without latency keep their order; remove reorder"
+        return units.spread_problem(condition.latency, condition.jitter, condition.distribution)
+
+
 class Declaration(Strict):
     """A lab file."""
 
@@ -139,6 +233,7 @@ class Declaration(Strict):
     resolvers: dict[Label, Resolver] = {}
     hosts: dict[Label, Host] = Field(min_length=1)
     gateway: Gateway | None = None
+    links: tuple[Link, ...] = ()
 
     @property
     def members(self) -> dict[str, Member]:

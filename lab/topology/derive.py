@@ -12,6 +12,7 @@ from dns.name import Name, root
 
 from lab.topology import declaration as declared
 from lab.topology.addressing import Subnets, assign, preferred_subnets
+from lab.topology.links import links
 from lab.topology.model import Node, Origin, Record, Role, Topology, Zone, ancestors
 from lab.topology.records import Written, read_records
 
@@ -38,7 +39,8 @@ def derive(declaration: declared.Declaration, subnets: Subnets | None = None) ->
         nodes[server] = _with_zones(nodes[server], tuple(served[server]))
     for name in [*declaration.servers, *declaration.resolvers]:
         nodes[name] = replace(nodes[name], forwards=_forwards(nodes[name], plans, declaration))
-    return Topology(declaration.lab, subnets.ipv4, subnets.ipv6, nodes, zones, _hints(zones[root], nodes))
+    topology = Topology(declaration.lab, subnets.ipv4, subnets.ipv6, nodes, zones, _hints(zones[root], nodes))
+    return replace(topology, links=links(declaration, topology)) if declaration.links else topology
 
 
 @dataclass(frozen=True)

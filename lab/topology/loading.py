@@ -137,6 +137,8 @@ def _keys(path: Place) -> list[str]:
     """The keys the language has at `path`: found by walking the models along it."""
     model: Any = Declaration
     for part in path:
+        if isinstance(part, int):
+            continue  # of a list: all its entries have the same keys
         if isinstance(model, type) and issubclass(model, BaseModel):
             model = model.model_fields[str(part)].annotation if str(part) in model.model_fields else None
             arguments = [argument for argument in getattr(model, "__args__", ()) if argument is not type(None)]
@@ -144,7 +146,9 @@ def _keys(path: Place) -> list[str]:
                 model = arguments[0]
         else:
             model = model.__args__[1] if getattr(model, "__origin__", None) is dict else None
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _located(tree: Any, problems: Iterator[Problem] | list[Problem]) -> list[tuple[int, Problem]]:

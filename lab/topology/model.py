@@ -6,7 +6,7 @@ never changed; two equal declarations on equal subnets give equal topologies, by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -105,6 +105,34 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """What packets meet on a declared link; times in seconds, as `lab.agent.effects` understands them."""
+
+    latency: float = 0.0  # of a round trip where the link is declared both ways
+    jitter: float = 0.0
+    distribution: str = "constant"
+    reorder: bool = True  # whether packets overtake each other
+    loss: float = 0.0  # share of the packets, each way
+    rate: float | None = None  # bits a second, each way
+    queue: float = 0.0  # octets that wait in front of it
+
+    @property
+    def least(self) -> float:
+        """The shortest delay that can be drawn, seconds."""
+        bounded = self.distribution in ("constant", "uniform")
+        return self.latency - self.jitter if bounded else 0.0
+
+
+@dataclass(frozen=True)
+class Link:
+    """A declared link between two nodes: both ways, or from the first to the second."""
+
+    ends: tuple[str, str]
+    condition: Condition
+    both_ways: bool
+
+
+@dataclass(frozen=True)
 class Topology:
     """A whole lab."""
 
@@ -114,6 +142,7 @@ class Topology:
     nodes: Mapping[str, Node]
     zones: Mapping[Name, Zone]
     hints: tuple[Record, ...]  # NS of the root and the addresses of its servers (RFC 8109)
+    links: tuple[Link, ...] = ()  # those declared; all others are as fast as the machine
 
     def of_role(self, *roles: Role) -> tuple[Node, ...]:
         """Nodes that have one of the roles, in order of declaration."""
@@ -151,6 +180,37 @@ class Topology:
         raise BadInput(
             f"no node {name!r} in lab {self.lab}{did_you_mean(name, self.nodes)} (nodes: {', '.join(self.nodes)})"
         )
+
+    def select(self, wanted: str | Sequence[str]) -> tuple[Node, ...]:
+        """The nodes that are meant, at least one, each once.
+
+        A node as in `node`; a role (`tld`: all its nodes); a zone (`example.com`: all its servers); or several of
+        these, in a list or with commas between. What is both is the node. Raises `BadInput`.
+        """
+        texts = [wanted] if isinstance(wanted, str) else wanted
+        words = [word.strip() for text in texts for word in text.split(",")]
+        found = [node for word in words for node in self._meant(word)]
+        if not found:
+            raise BadInput(f"which node of lab {self.lab}? (nodes: {', '.join(self.nodes)})")
+        return tuple(dict.fromkeys(found))
+
+    def _meant(self, word: str) -> tuple[Node, ...]:
+        try:
+            return (self.node(word),)
+        except BadInput:
+            role = next((role for role in Role if role.value == word), None)
+            nodes = self.of_role(role) if role else self._servers_of(word)
+            if not nodes:
+                raise
+            return nodes
+
+    def _servers_of(self, zone: str) -> tuple[Node, ...]:
+        served = (entry.servers for entry in self.zones.values() if entry.label == (zone.lower().rstrip(".") or "."))
+        return tuple(self.nodes[server] for servers in served for server in servers)
+
+    def links_between(self, one: str, other: str) -> tuple[Link, ...]:
+        """The declared links between two nodes: one, or one each way, or none."""
+        return tuple(link for link in self.links if set(link.ends) == {one, other})
 
     def zones_of(self, node: Node) -> tuple[Zone, ...]:
         """The zones a server serves."""

@@ -179,7 +179,7 @@ def tcpdump(lab: Lab, node: str) -> Iterator[Callable[[str], list[str]]]:
         ["tcpdump", "-i", "eth0", "-Z", "root", "-U", "--immediate-mode", "-w", "/tmp/caught.pcap", "port", "53"],
         network_mode=f"container:{labels.container_name(lab.name, node)}",
         cap_drop=["ALL"],
-        cap_add=["NET_RAW"],
+        cap_add=["NET_RAW", "SETGID", "SETUID"],  # it gives up being root, even to be root again
         user="0:0",
         labels={labels.LAB: lab.name},
         auto_remove=True,
@@ -338,8 +338,8 @@ def test_watch_without_a_terminal_is_one_line_an_interval_with_faults(lab: Lab) 
     ("arguments", "text"),
     [
         (("watch", "nobody"), "no node 'nobody'"),
-        (("watch", "--every", "1"), "a time needs its unit"),
-        (("capture", "--for", "-2s", "-o", "/tmp/never"), "no time"),
+        (("watch", "--every", "1"), "the unit is missing"),
+        (("capture", "--for", "-2s", "-o", "/tmp/never"), "a time is not negative"),
         (("capture", "-o", "/nowhere/lab.pcapng"), "cannot be written"),
     ],
 )
@@ -347,6 +347,14 @@ def test_bad_input_is_told(lab: Lab, arguments: tuple[str, ...], text: str) -> N
     done = subprocess.run(dnslab(lab, *arguments), capture_output=True, text=True, check=False)
     assert done.returncode == 4, done.stderr
     assert text in done.stderr
+
+
+def test_a_misspelt_node_does_not_cost_the_capture_that_is_there(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "lab.pcapng"
+    path.write_bytes(b"precious")
+    done = subprocess.run(dnslab(lab, "capture", "resolver1", "-o", str(path)), capture_output=True, check=False)
+    assert done.returncode == 4
+    assert path.read_bytes() == b"precious"
 
 
 def tshark(capture: bytes, command: list[str]) -> list[str]:

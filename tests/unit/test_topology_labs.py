@@ -22,7 +22,7 @@ from lab.topology.model import Origin, Role, Topology, Zone
 from lab.topology.zonefile import hints_text, zone_text
 
 COMPOSE = Path(__file__).parents[2] / "compose"
-LABS = ("textbook", "minimal", "central", "recursive")
+LABS = ("textbook", "minimal", "central", "wide-area", "recursive")
 PROGRAMS = {
     "bind": ("authority", "recursive authority", "resolver"),
     "knot": ("authority",),
