@@ -81,7 +81,7 @@ class Active:
     @property
     def state(self) -> State:
         """The rule with its counters."""
-        counted = self if self.messages is None else self.messages
+        counted = self.messages or self
         left = None if self.owner is None else max(0.0, self.ends - time.monotonic())
         return State(self.rule, counted.seen, counted.matched, counted.acted, left)
 
@@ -144,9 +144,8 @@ class Traffic:
             return self._queue.drop(packet.id)
         if fate.rejected:
             return self._queue.accept_marked(packet.id, REJECTED)
-        changed = damaged(packet.content, fate.damage) if fate.damage else packet.content
         if altered or fate.damage:
-            return self._queue.accept_changed(packet.id, changed)
+            return self._queue.accept_changed(packet.id, damaged(packet.content, fate.damage))
         return self._queue.accept(packet.id)
 
     def _set_alarm(self) -> None:
@@ -374,7 +373,6 @@ class Conditioner:
         rules = [active.rule for active in self._rules.values()]
         self._messages.settle(self._rules.values())
         try:
-            # Before connections are led there; when none is wanted any more none is marked for it.
             self._proxy.listen(any(rule.match and "tcp" in rule.transports for rule in rules))
         except OSError as error:
             done(f"the proxy for TCP cannot listen: {error.strerror}")

@@ -45,7 +45,10 @@ class Proxy:
         return bool(self._connections)
 
     def listen(self, wanted: bool) -> None:
-        """Listen, or stop doing so in a moment: what has begun to connect is taken. Raises OSError."""
+        """Listen, or stop doing so in a moment: what has begun to connect is taken. Raises OSError.
+
+        To be called before connections are led here; without a rule none is marked for it, whatever iptables does.
+        """
         if self._closing is not None:
             self._loop.cancel(self._closing)
             self._closing = None

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from lab.runtime.answer import Answer
 
 Category = Literal[
-    "textbook", "priming", "addresses", "minimisation", "truncated", "unanswered", "useless", "prefetch", "other"
+    "textbook",
+    "priming",
+    "addresses",
+    "minimisation",
+    "truncated",
+    "unanswered",
+    "repeated",
+    "useless",
+    "prefetch",
+    "other",
 ]
 """What the messages of a step count as.
 
@@ -30,7 +39,8 @@ Category = Literal[
 - "priming", "addresses", "prefetch", "other": see `Purpose`.
 - "minimisation": a part of the name was asked for that is no zone, so that it led nowhere (RFC 9156 section 2.3).
 - "truncated": answered with TC, and asked again over TCP.
-- "unanswered": no answer came, or too late; who waited has asked again, or given up.
+- "unanswered": no answer came; who waited has asked again, or given up.
+- "repeated": a second answer to the same: who asked had lost patience, or wanted to be sure.
 - "useless": an error, or the answer of a server that is not in charge.
 """
 
@@ -65,7 +75,7 @@ class Step:
     again: int | None = None  # the number of the step in which the same was asked again, when no answer came
     waited: float | None = None  # until then, or until whoever waited was answered otherwise
     spent: float = 0.0  # of the client's waiting: the time in which this step, and none it asked for, was under way
-    late: bool = False  # the same was asked again before the answer came, and the other answer came first
+    repeated: bool = False  # the same was asked more than once, and another answer came first
     mixed_case: bool = False  # letters of the name were written large at random (0x20)
 
     @property
@@ -103,8 +113,8 @@ class Step:
         """What its messages count as; see `Category`."""
         if self.purpose in _OWN:
             return _OWN[self.purpose]
-        if self.late:
-            return "unanswered"
+        if self.repeated:
+            return "repeated"
         if self.outcome.kind in _FAILED and (self.purpose != "question" or self.outcome.kind not in ("error", "lame")):
             return _FAILED[self.outcome.kind]
         if self.meaning.minimised and self.outcome.kind != "referral":
@@ -126,7 +136,7 @@ class Step:
             "target": self.meaning.target or None,
             "minimised": self.meaning.minimised,
             "mixed_case": self.mixed_case,
-            "late": self.late,
+            "repeated": self.repeated,
             "after_the_answer": self.after,
             "counts_as": self.category,
             "outcome": self.outcome.kind,

@@ -65,7 +65,7 @@ def tell(
                 mixed_case=_mixed(exchange.query, name),
             )
         )
-    return Story(wanted, type.upper(), topology, _timed(_late(_repeated(steps, until))), unrelated=unrelated)
+    return Story(wanted, type.upper(), topology, _timed(_answered_twice(_repeated(steps, until))), unrelated=unrelated)
 
 
 def _outcome(exchange: Asked, node: Node | None, known: Understanding) -> Outcome:
@@ -119,22 +119,18 @@ def _repeated(steps: Sequence[Step], until: float) -> list[Step]:
     return found
 
 
-def _late(steps: Sequence[Step]) -> list[Step]:
-    """The steps; of two on the way to the answer that asked the same at once, the one answered last is marked."""
-    found = list(steps)
-    for place, step in enumerate(steps):
-        for later in range(place + 1, len(steps)):
-            other = steps[later]
-            if (
-                step.purpose == other.purpose == "resolution"
-                and (step.parent, step.name, step.type) == (other.parent, other.name, other.type)
-                and step.exchange.ended is not None
-                and other.exchange.ended is not None
-                and other.exchange.sent < step.exchange.ended
-            ):
-                last = place if step.exchange.ended > other.exchange.ended else later
-                found[last] = replace(found[last], late=True)
-    return found
+def _answered_twice(steps: Sequence[Step]) -> list[Step]:
+    """The steps; of several on the way to the answer that were answered the same, all but the first answered marked."""
+    first: dict[tuple[object, ...], Step] = {}
+    for step in sorted(steps, key=lambda step: step.exchange.ended or 0.0):
+        if step.purpose == "resolution" and step.outcome.useful:
+            first.setdefault((step.parent, step.name, step.type), step)
+    return [
+        replace(step, repeated=first.get((step.parent, step.name, step.type), step) is not step)
+        if step.purpose == "resolution" and step.outcome.useful
+        else step
+        for step in steps
+    ]
 
 
 def _alike(step: Step, other: Step) -> bool:
@@ -144,8 +140,8 @@ def _alike(step: Step, other: Step) -> bool:
 def _timed(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps with what each has of the time that the client waited.
 
-    Each moment belongs to the deepest step that is under way, of several to the one that began first, so that parallel
-    steps are not counted twice and all of it adds up to the client's time.
+    Each moment belongs to the deepest step that is under way, of several to one on the way to the answer, else to the
+    one that began first: parallel steps are not counted twice, and all of it adds up to the client's time.
     """
     spans = {
         step.number: (step.exchange.sent, step.exchange.ended or step.exchange.sent + (step.waited or 0.0))
@@ -158,6 +154,6 @@ def _timed(steps: Sequence[Step]) -> tuple[Step, ...]:
         if not any(span[0] <= begin and end <= span[1] for span in waiting):
             continue
         open_ = [step for step in steps if spans[step.number][0] <= begin and end <= spans[step.number][1]]
-        owner = max(open_, key=lambda step: (step.depth, -step.number))
+        owner = max(open_, key=lambda step: (step.depth, step.purpose == "resolution", -step.number))
         spent[owner.number] += end - begin
     return tuple(replace(step, spent=spent[step.number]) for step in steps)

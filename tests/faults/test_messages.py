@@ -268,8 +268,8 @@ def test_latency_where_the_node_opens_the_connections(lab: Lab) -> None:
     """The way from the program to the proxy is no link: it is not delayed, and the other is, once."""
     address = lab.topology.nodes["authority"].ipv4
     with (
-        lab.fault("latency", "resolver", delay="500ms", to="authority", direction="both"),
         fault(lab, "ttl", "resolver", ttl=9, direction="in", to="authority", transport="tcp"),
+        lab.fault("latency", "resolver", delay="500ms", to="authority", direction="both"),
     ):
         script = (
             "python3 -c 'import socket,time; t=time.monotonic();"

@@ -101,15 +101,15 @@ def test_time_out_and_retry() -> None:
     assert round(lost.spent * 1000) == 376
 
 
-def test_an_answer_that_comes_when_another_has_come_is_late() -> None:
+def test_of_two_answers_to_the_same_the_first_counts() -> None:
     wire = Wire()
     wire.ask("host", "resolver-1", "www.example.com. A", 0, 500, WWW, flags="RA")
     wire.ask("resolver-1", "example-1", "www.example.com. A", 1, 450, WWW, flags="AA")
     wire.ask("resolver-1", "example-2", "www.example.com. A", 377, 380, WWW, flags="AA")
     told = story(wire)
-    assert [step.late for step in told.steps] == [False, True, False]
-    assert told.counts == {"textbook": 4, "unanswered": 2}
-    assert words.remark(told.steps[1]) == "late: it had been asked again"
+    assert [step.repeated for step in told.steps] == [False, True, False]
+    assert told.counts == {"textbook": 4, "repeated": 2}
+    assert words.remark(told.steps[1]) == "answered twice"
 
 
 def test_truncation_and_tcp() -> None:

@@ -15,7 +15,8 @@ CATEGORIES: Mapping[Category, str] = {
     "addresses": "for addresses of name servers",
     "minimisation": "for names that are no zones (query name minimisation, RFC 9156)",
     "truncated": "truncated, then asked again over TCP",
-    "unanswered": "without an answer in time",
+    "unanswered": "without an answer",
+    "repeated": "for what was answered twice",
     "useless": "to servers that were of no use",
     "prefetch": "to renew a record before it expires (prefetch)",
     "other": "for other things",
@@ -51,8 +52,8 @@ def remark(step: Step) -> str:
         said.append("TCP")
     if step.mixed_case:
         said.append("0x20")
-    if step.late:
-        said.append("late: it had been asked again")
+    if step.repeated:
+        said.append("answered twice")
     if step.after and step.purpose != "prefetch":
         said.append("after the answer")
     return ", ".join(said)
