@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from lab.runtime.lab import RunningLab
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from lab.faults.fault import Fault
     from lab.observe.observation import Observation
+    from lab.observe.story import Story
+    from lab.runtime.lab import How
 
 
 class Lab(RunningLab):
@@ -44,6 +48,24 @@ class Lab(RunningLab):
         from lab.observe.observation import Observation
 
         return Observation(self, nodes)
+
+    def trace(self, name: str, type: str = "A", *, cold: bool = False, **how: Unpack[How]) -> Story:
+        """Ask one question, as `query` does, and tell who asked whom for it, what came back and where the time went.
+
+        `cold`: empty all caches first. Raises `BadInput` for what cannot be asked, `EnvironmentProblem`.
+        """
+        from lab.observe.tracing import trace
+
+        return trace(self, name, type, cold=cold, **how)
+
+    def walk(self, name: str, type: str = "A", *, host: str | None = None, timeout: float | None = None) -> Story:
+        """Walk from the root to the answer without a resolver, and tell each step; see `lab.observe.walk`.
+
+        Raises `BadInput` for what cannot be asked, `EnvironmentProblem`.
+        """
+        from lab.observe.walk import walk
+
+        return walk(self, name, type, host=host, timeout=timeout)
 
     def reset(self) -> None:
         """As after `up`: no fault is active, every node answers, no cache holds anything. The clock stays ahead."""

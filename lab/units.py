@@ -34,11 +34,6 @@ def time(least: float, most: float) -> Callable[[Any], float]:
     return read
 
 
-def step(text: str) -> float:
-    """The size of a step of a clock, days too, as seconds."""
-    return _quantity(text, {**_TIMES, "d": 86400.0}, "a step", "+10m, -90s or +2d")
-
-
 def share(*, above: float = 0.0) -> Callable[[Any], float]:
     """A reader of probabilities: 0.05 or `"5%"`, above `above`, to 1."""
 

@@ -25,12 +25,17 @@ from typing import Any, Final
 from .conditions import Rule, State
 from .copies import Copier
 from .damage import damaged
+from .datagrams import leads_to_proxy, through
 from .effects import Effect, Fate, effect
 from .firewall import BLANK, QUEUE, REJECTED, Firewall
+from .kernel import nfqueue_refused
 from .loop import READ, Loop, Timer
+from .messages import MessageRule, Messages
 from .nfqueue import IN, OUT, Packet, Queue
 from .owner import Owner
 from .protocol import ProtocolError, decode_line
+from .proxy import Proxy
+from .redirect import REDIRECTED
 
 SOCKET: Final = "/run/conditioner"
 _FIRST: Final = 10.0  # seconds in which the first owner has to come
@@ -46,7 +51,8 @@ class Active:
     def __init__(self, rule: Rule, owner: Owner | None) -> None:
         self.rule = rule
         self.owner = owner
-        self.effect: Effect = effect(rule.effect, rule.seed)
+        self.messages = MessageRule(rule) if rule.match else None
+        self.effect: Effect | None = None if rule.match else effect(rule.effect, rule.seed)
         self.ends = time.monotonic() + rule.lasts
         self.deadline: Timer | None = None
         self.seen = self.matched = self.acted = 0
@@ -56,30 +62,38 @@ class Active:
 
     def apply(self, fate: Fate, hook: int, protocol: int, peer: bytes, size: int, now: float) -> None:
         """Add to the fate of a packet, if it is one of the rule's."""
+        if self.effect is None:
+            return
         self.seen += 1
         if hook in self._hooks and protocol in self._protocols and (not self._peers or peer in self._peers):
             self.matched += 1
             self.acted += self.effect.apply(fate, size, now)
 
     def restart(self) -> None:
-        """Put the counters to 0, and chance back to the seed."""
+        """Put the counters to 0, chance back to the seed, and the deadline as far off as at first."""
+        self.ends = time.monotonic() + self.rule.lasts
+        if self.messages is not None:
+            self.messages.restart()
+            return
         self.effect = effect(self.rule.effect, self.rule.seed)
         self.seen = self.matched = self.acted = 0
 
     @property
     def state(self) -> State:
         """The rule with its counters."""
+        counted = self.messages or self
         left = None if self.owner is None else max(0.0, self.ends - time.monotonic())
-        return State(self.rule, self.seen, self.matched, self.acted, left)
+        return State(self.rule, counted.seen, counted.matched, counted.acted, left)
 
 
 class Traffic:
     """Takes packets from the queue and gives each its verdict when its time has come."""
 
-    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active]) -> None:
+    def __init__(self, loop: Loop, queue: Queue, rules: Mapping[str, Active], messages: Messages) -> None:
         self._loop = loop
         self._queue = queue
         self._rules = rules
+        self._messages = messages
         self._copier = Copier(BLANK)
         self._held: list[tuple[float, int, bytes]] = []  # when, order of arrival, verdict
         self._order = 0
@@ -94,10 +108,14 @@ class Traffic:
                 copy = self._copier.content(packet)
                 at_once.append(self._queue.accept_changed(packet.id, copy) if copy else self._queue.drop(packet.id))
                 continue
+            if self._messages and leads_to_proxy(packet, self._messages):
+                at_once.append(self._queue.accept_marked(packet.id, REDIRECTED))
+                continue
             fate = self._fate(packet, now)
-            verdict = self._verdict(packet, fate)
+            sent = through(packet, self._messages, fate) if self._messages else packet
+            verdict = self._verdict(sent, fate, altered=sent is not packet)
             for _ in range(fate.copies if not (fate.lost or fate.rejected) else 0):
-                self._loop.at(now + fate.delay, partial(self._copier.copy, packet))
+                self._loop.at(now + fate.delay, partial(self._copier.copy, sent))
             if fate.delay <= 0 or fate.lost:
                 at_once.append(verdict)
             else:
@@ -121,12 +139,12 @@ class Traffic:
             rule.apply(fate, packet.hook, protocol, peer, size, now)
         return fate
 
-    def _verdict(self, packet: Packet, fate: Fate) -> bytes:
+    def _verdict(self, packet: Packet, fate: Fate, *, altered: bool) -> bytes:
         if fate.lost:
             return self._queue.drop(packet.id)
         if fate.rejected:
             return self._queue.accept_marked(packet.id, REJECTED)
-        if fate.damage:
+        if altered or fate.damage:
             return self._queue.accept_changed(packet.id, damaged(packet.content, fate.damage))
         return self._queue.accept(packet.id)
 
@@ -161,14 +179,14 @@ class Conditioner:
         self._rules: dict[str, Active] = {}
         self._owners: set[Owner] = set()
         self._running = True
+        self._messages = Messages()
+        self._proxy = Proxy(self._loop, self._messages)
         self._traffic: Traffic | None = None
         self._refusal = ""
         try:
-            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules)
+            self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules, self._messages)
         except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
-            self._refusal = (
-                f"NFQUEUE does not work in this kernel ({error.strerror}); `modprobe nfnetlink_queue` may help"
-            )
+            self._refusal = nfqueue_refused(error)
         self._firewall = Firewall(self._loop)
         self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._links.bind((0, _RTMGRP_LINK))
@@ -207,6 +225,7 @@ class Conditioner:
             try:
                 self._firewall.clear()
             finally:
+                self._proxy.close()
                 if self._traffic is not None:
                     self._traffic.close()
 
@@ -241,7 +260,11 @@ class Conditioner:
             self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
             self._apply(lambda _complaint: None)
             if not self._owners and not self._declared():
-                self._alone = self._loop.at(time.monotonic() + _LINGER, self.end)
+                self._linger()
+
+    def _linger(self) -> None:
+        """End in a while, unless an owner comes; connections that go by the proxy are not cut off."""
+        self._alone = self._loop.at(time.monotonic() + _LINGER, self._linger if self._proxy.busy else self.end)
 
     def _handle(self, owner: Owner, line: bytes) -> None:
         request: dict[str, Any] = {}
@@ -281,7 +304,8 @@ class Conditioner:
         names = request.get("rules", [name for name, active in self._rules.items() if active.owner is not None])
         if not isinstance(names, list):
             raise ProtocolError('"rules" is a list of their ids')
-        removed = self._drop([self._rules[name] for name in names if name in self._rules])
+        found = [self._rules[name] for name in names if name in self._rules]
+        removed = self._drop(active for active in found if active.owner is not None)
         for active in removed:
             if active.owner is not None and active.owner is not owner:
                 active.owner.tell({"ended": active.state.to_json(), "why": "healed"})
@@ -297,6 +321,9 @@ class Conditioner:
         if active is None:
             raise ProtocolError(f"there is no rule {request.get('rule')}")
         active.restart()
+        if active.deadline is not None and active.owner is not None:
+            self._loop.cancel(active.deadline)
+            active.deadline = self._loop.at(active.ends, partial(self._expire, active, active.owner))
         owner.tell({"id": request.get("id"), "restarted": active.rule.id})
 
     def _declare(self, owner: Owner, request: dict[str, Any]) -> None:
@@ -343,7 +370,14 @@ class Conditioner:
         return dropped
 
     def _apply(self, done: Callable[[str], None]) -> None:
-        self._firewall.ask([active.rule for active in self._rules.values()], done)
+        rules = [active.rule for active in self._rules.values()]
+        self._messages.settle(self._rules.values())
+        try:
+            self._proxy.listen(any(rule.match and "tcp" in rule.transports for rule in rules))
+        except OSError as error:
+            done(f"the proxy for TCP cannot listen: {error.strerror}")
+        else:
+            self._firewall.ask(rules, done)
 
 
 def _discard(wakeups: socket.socket) -> None:

@@ -6,7 +6,8 @@ request                                            reply
 ``{"op":"add","id":1,"rule":{..}}``                ``{"id":1,"added":"RULE"}``, once packets go through the rule
 ``{"op":"remove","id":2,"rules":["RULE",..]}``     ``{"id":2,"removed":[STATE,..]}``, once no packet does any more;
                                                    without ``rules``: all there are, whoever added them
-``{"op":"restart","id":3,"rule":"RULE"}``          ``{"id":3,"restarted":"RULE"}``: counters at 0, chance as at first
+``{"op":"restart","id":3,"rule":"RULE"}``          ``{"id":3,"restarted":"RULE"}``: counters at 0, chance and time
+                                                   left as at first
 ``{"op":"declare","id":4,"rules":[{..},..]}``      ``{"id":4,"declared":N}``: these rules hold for as long as the node
                                                    lives; those declared before that are not among them are gone
 ``{"op":"list","id":5}``                           ``{"id":5,"rules":[STATE,..],"links":[STATE,..]}``: those that were
@@ -42,7 +43,7 @@ class Rule:
     id: str
     """Chosen by the owner; unlike any other rule's in the lab."""
     effect: Mapping[str, Any]
-    """Its ``kind``, and the fields of that class in :mod:`.effects`."""
+    """Its ``kind``, and the fields of that class in :mod:`.effects`; with a match of that class in :mod:`.rewrites`."""
     directions: tuple[Direction, ...]
     transports: tuple[Transport, ...] = ("udp", "tcp")
     peers: tuple[str, ...] = ()
@@ -52,11 +53,14 @@ class Rule:
     """Seconds after which the conditioner removes it by itself; of no meaning for one that is declared."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """For people; handed back as it came."""
+    match: Mapping[str, Any] = field(default_factory=dict)
+    """Of a rule about DNS messages: which ones, see :class:`.messages.Match`; empty: the rule is about packets."""
 
     def __post_init__(self) -> None:
         _check(isinstance(self.id, str) and bool(self.id), "id: some text")
         _check(_some_of(self.directions, ("in", "out")), 'directions: "in", "out" or both')
         _check(_some_of(self.transports, ("udp", "tcp")), 'transports: "udp", "tcp" or both')
+        _check(isinstance(self.match, Mapping), "match: an object")
         _check(type(self.seed) is int, "seed: a whole number")
         _check(0 < self.lasts <= MAX_LASTS, f"lasts {self.lasts}: above 0, to {MAX_LASTS:.0f} seconds")
         try:
@@ -83,13 +87,13 @@ class Rule:
 
 @dataclass(frozen=True)
 class State:
-    """A rule and what it has done so far, in packets."""
+    """A rule and what it has done so far, in packets; a rule about messages counts messages."""
 
     rule: Rule
     seen: int
-    """Packets of the node that came past, this rule's or another's."""
+    """Those of the node that came past, this rule's or another's."""
     matched: int
-    """Those of its directions, transports and peers."""
+    """Those of its directions, transports, peers and match."""
     acted: int
     """Those it did something to."""
     left: float | None

@@ -12,13 +12,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
 from .conditions import Rule
 from .loop import READ, Loop, Timer
+from .redirect import redirect_text, redirects
 
 QUEUE: Final = 53
 """Number of the NFQUEUE; the namespace is the node's, and no server program uses one."""
@@ -34,8 +35,10 @@ _REJECT: Final = "dnslab-reject"
 _UNREACHABLE: Final = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
 # With bypass packets pass when nobody listens: if the conditioner is killed the link is as before, not dead.
 _TO_QUEUE: Final = f"-j NFQUEUE --queue-num {QUEUE} --queue-bypass"
+_TO_PROXY: Final = "-p tcp -m conntrack --ctstate DNAT --ctdir ORIGINAL"
 _MOMENT: Final = 0.2  # seconds that packets are still led here for which there is no rule any more
-_Packets = frozenset[tuple[str, str, str]]  # direction, peer or "" for anybody, transport
+_STREAMS: Final = "streams"  # in the place of a direction: the connections that are led to the proxy
+_Packets = frozenset[tuple[str, str, str]]  # direction, peer or "" for anybody, transport with its ports
 
 
 def rules_text(rules: Iterable[Rule], version: int, *, there: bool) -> str:
@@ -71,22 +74,41 @@ def _rejecting() -> list[str]:
 
 
 def _chain(rules: list[Rule], direction: str, version: int) -> list[str]:
-    return [
-        f"-A {_CHAINS[direction]} {f'{_PEER[direction]} {peer} ' if peer else ''}-p {transport} {_TO_QUEUE}"
-        for way, peer, transport in sorted(_packets(rules))
+    chain = _CHAINS[direction]
+    lines = [
+        f"-A {chain} {f'{_PEER[direction]} {peer} ' if peer else ''}-p {protocol} {_TO_QUEUE}"
+        for way, peer, protocol in sorted(_packets(rules))
         if way == direction and (not peer or ip_address(peer).version == version)
     ]
+    # What goes to the proxy is no packet on a link yet; what the proxy sends in its stead is.
+    return [f"-A {chain} {_TO_PROXY} -j RETURN", *lines] if lines and direction == "out" else lines
 
 
 def _packets(rules: Iterable[Rule]) -> _Packets:
     """Return which packets rules are about."""
     return frozenset(
-        (direction, peer, transport)
+        (direction, peer, protocol)
         for rule in rules
-        for direction in rule.directions
-        for transport in rule.transports
+        for direction, protocol in _protocols(rule)
         for peer in rule.peers or ("",)
     )
+
+
+def _protocols(rule: Rule) -> Iterator[tuple[str, str]]:
+    """Give direction and protocol, as iptables has it, of a rule's packets; messages over TCP come by the proxy."""
+    port = "--sport" if rule.match.get("message") == "response" else "--dport"
+    for direction in rule.directions:
+        for transport in rule.transports:
+            if not rule.match:
+                yield direction, transport
+            elif transport == "udp":
+                yield direction, f"udp {port} 53"
+            else:
+                yield _STREAMS, transport
+
+
+def _proxied(rules: Iterable[Rule]) -> bool:
+    return any(direction == _STREAMS for direction, _, _ in _packets(rules))
 
 
 def _table(table: str, chains: Iterable[str], lines: Iterable[str]) -> str:
@@ -102,6 +124,10 @@ def _removal() -> str:
     )
 
 
+_There = tuple[bool, bool]
+"""Which chains of ours are there: those for packets, those that lead connections to the proxy."""
+
+
 class FirewallError(Exception):
     """iptables refused; the text is what it said."""
 
@@ -115,11 +141,11 @@ class Firewall:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._there = _left_behind()
+        self._there = _left_behind()  # by IP version: chains for packets, chains that lead to the proxy
         self._wanted: list[Rule] = []
         self._waiting: list[Callable[[str], None]] = []
         self._served: list[Callable[[str], None]] = []
-        self._running: dict[subprocess.Popen[bytes], tuple[int, bool]] = {}  # IP version; what was there before
+        self._running: dict[subprocess.Popen[bytes], tuple[int, _There]] = {}  # IP version; what was there before
         self._complaint = ""
         self._led: _Packets = frozenset()  # what is led here now
         self._narrowing: Timer | None = None
@@ -146,21 +172,21 @@ class Firewall:
         """Take all rules out, waiting for it: for the end. Raises FirewallError."""
         for process in self._running:
             process.wait()
-        for version in [version for version, there in self._there.items() if there]:
-            process = _restore(version, rules_text([], version, there=True))
+        for version in [version for version, there in self._there.items() if any(there)]:
+            process = _restore(version, _text([], version, self._there[version]))
             assert process.stderr is not None
             said = process.stderr.read()
             if process.wait():
                 raise FirewallError(said.decode(errors="replace").strip())
-        self._there = dict.fromkeys(self._there, False)
+        self._there = dict.fromkeys(self._there, (False, False))
         self._led = frozenset()
 
     def _start(self) -> None:
         self._served, self._waiting, self._complaint = self._waiting, [], ""
         self._asked = _packets(self._wanted)
         for version, there in self._there.items():
-            text = rules_text(self._wanted, version, there=there)
-            self._there[version] = bool(self._wanted)
+            text = _text(self._wanted, version, there)
+            self._there[version] = (bool(self._wanted), _proxied(self._wanted))
             if text:
                 process = _restore(version, text)
                 self._running[process] = (version, there)
@@ -214,15 +240,19 @@ def _restore(version: int, text: str) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _left_behind() -> dict[int, bool]:
-    """Tell, by IP version, whether a conditioner that was killed left its chains here."""
+def _text(rules: list[Rule], version: int, there: _There) -> str:
+    streams = redirect_text(_TO_QUEUE, wanted=_proxied(rules), there=there[1])
+    return rules_text(rules, version, there=there[0]) + streams
+
+
+def _left_behind() -> dict[int, _There]:
+    """Tell, by IP version, which chains a conditioner that was killed left here."""
     looking = {
-        version: subprocess.Popen(
-            [command, "-t", "mangle", "-n", "-L", _CHAINS["in"]], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        version: subprocess.Popen([f"{command}-save"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for version, command in _COMMANDS.items()
     }
-    return {version: process.wait() == 0 for version, process in looking.items()}
+    saved = {version: process.communicate()[0] for version, process in looking.items()}
+    return {version: (f":{_CHAINS['in']} " in text, redirects(text)) for version, text in saved.items()}
 
 
 def _stderr(process: "subprocess.Popen[bytes]") -> int:

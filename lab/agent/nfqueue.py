@@ -8,9 +8,10 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+ARRIVING: Final = 0
 IN: Final = 1
 OUT: Final = 3
-"""The netfilter hooks LOCAL_IN and LOCAL_OUT."""
+"""The netfilter hooks PRE_ROUTING, LOCAL_IN and LOCAL_OUT."""
 
 _NETLINK_NETFILTER: Final = 12
 _SO_RCVBUFFORCE: Final = 33

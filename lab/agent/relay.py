@@ -1,4 +1,4 @@
-"""Joins standard input and output to the conditioner's socket; ``python3 -S relay.py SOCKET``.
+"""Joins standard input and output to the socket of a helper's program; ``python3 -S relay.py SOCKET``.
 
 What `docker exec` runs: when the one who started it is gone its input ends, and with it the connection. A file by
 itself without the package: it is ready in a few milliseconds.
@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Final
 
-_PATIENCE: Final = 5.0  # seconds for the conditioner to come up
+_PATIENCE: Final = 5.0  # seconds for the program to come up
 _PAUSE: Final = 0.005
 
 

@@ -63,6 +63,8 @@ class Ring:
             status, size, here, begins, _, seconds, nanoseconds = _FRAME.unpack_from(memory, at)
             if not status & _USER:
                 return
+            # The kernel writes the status last, behind a barrier. Python has none for this side: a processor that reads
+            # out of order (not x86) would have to do so across the hundreds of instructions of a line of Python.
             content = memory[at + begins : at + begins + here]
             if status & _COPY:
                 content = self._socket.recv(_LONGEST)

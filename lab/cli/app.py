@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lab.cli import asking, experiments, faults, life, nodes, repair, time
+from lab.cli import asking, experiments, explaining, faults, life, nodes, observing, repair, stories, time
 from lab.cli.options import Debug
 
 _SECTIONS = {
     "A lab's life": ("up", "down", "status", "labs"),
     "Ask it": ("query", "flush"),
+    "See it": ("trace", "explain", "watch", "capture"),
     "Break it and mend it": ("stop", "start", "restart", "pause", "unpause", "fault", "faults", "heal", "time"),
     "Experiment": ("run", "experiment"),
     "Look into it": ("logs", "shell", "render"),
@@ -62,5 +63,5 @@ def _options(
         typer.echo(context.get_help())
 
 
-for group in (life, asking, nodes, faults, time, experiments, repair):
+for group in (life, asking, stories, explaining, observing, nodes, faults, time, experiments, repair):
     group.register(app)

@@ -73,7 +73,7 @@ def query(
     """
     from lab.lab import Lab
 
-    asked, wanted = _question(name, type)
+    asked, wanted = question_of(name, type)
     with Lab.attach(lab) as here:
         here.prober(host)  # first: it says so when the node is no host, or is not running
         question = here.question(
@@ -88,7 +88,7 @@ def query(
         raise typer.Exit(1)
 
 
-def _question(name: str, type: str | None) -> tuple[str, str]:
+def question_of(name: str, type: str | None) -> tuple[str, str]:
     """Name and type as they are asked: an address stands for its reverse name, as with dig -x."""
     if type is None or type.upper() == "PTR":
         with suppress(ValueError):
@@ -212,6 +212,7 @@ def flush(
 
     with Lab.attach(lab) as here:
         here.flush(resolver, name=name)
-        flushed = [here.node(resolver).name] if resolver else [handle.name for handle in here.resolvers]
+        caches = [node.name for node in here.topology.nodes.values() if node.caches]
+        flushed = [here.node(resolver).name] if resolver else caches
     what = f"forgot {plain(name)}" if name else "remembers nothing"
     emit({"flushed": flushed, "name": name}, lambda: say("\n".join(f"{node} {what}." for node in flushed)))

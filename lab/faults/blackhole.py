@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from lab.faults.kind import Verdict
 from lab.faults.link import LinkKind
-from lab.faults.measuring import Evidence
-from lab.faults.values import Values
-
-
-def _judge(_values: Values, evidence: Evidence) -> Verdict:
-    state = evidence.state
-    got = f"{state.acted} of {state.matched} packets lost; {evidence.after}"
-    return Verdict("all lost", got, state.matched == state.acted > 0 and not evidence.after.answered)
-
+from lab.faults.measuring import judge_lost
 
 FAULT = LinkKind(
     name="blackhole",
@@ -20,7 +11,7 @@ FAULT = LinkKind(
     parameters=(),
     effect=lambda _values: {"kind": "drop"},
     words=lambda _values: "is lost, without a word to anybody",
-    judge=_judge,
+    judge=lambda _values, evidence: judge_lost(evidence, "all lost"),
     example="blackhole gtld-1 --to resolver-1",
     probes=lambda _values: 3,
     patience=lambda _values: 0.1,

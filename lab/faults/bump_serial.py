@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lab.faults.values import Parameter, whole
-from lab.faults.zone import ZONE, ZoneKind
+from lab.faults.zone import ZoneKind
+from lab.faults.zonevalues import ZONE
 
 FAULT = ZoneKind(
     name="bump-serial",

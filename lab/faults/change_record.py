@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lab.faults.values import Parameter, text
-from lab.faults.zone import ZONE, ZoneKind
+from lab.faults.values import Parameter
+from lab.faults.zone import ZoneKind
+from lab.faults.zonevalues import ZONE, text
 from lab.topology.edits import written
 
 FAULT = ZoneKind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.errors import BadInput, EnvironmentProblem, NoEffect
 from lab.faults.fault import Fault
@@ -13,7 +13,7 @@ from lab.faults.guard import Guard
 from lab.faults.kind import Verdict
 from lab.faults.plan import Options, Plan
 from lab.faults.several import together
-from lab.faults.values import Parameter, Values, show_time, span
+from lab.faults.values import Parameter, Values, show_time, time
 from lab.faults.written import WrittenFault, WrittenKind
 from lab.runtime import ledger
 from lab.runtime.clock import SKEW
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lab.runtime.ledger import Entry
     from lab.topology.model import Node
 
-_MOST = 10 * 365 * 86400.0  # seconds
+_MOST = 365 * 86400.0  # seconds
 _RESTARTS = 60.0  # seconds at the most
 _NOW = "date +%s.%N"
 
@@ -151,9 +151,15 @@ def read(lab: RunningLab, node: str) -> Off:
     return Off(own - last, own - first)
 
 
+def _step(value: Any) -> float:
+    said = str(value.total_seconds()) + "s" if isinstance(value, timedelta) else str(value).strip()
+    size = time(0.001, _MOST)(said.lstrip("+-"))
+    return -size if said.startswith("-") else size
+
+
 FAULT = ClockKind(
     name="clock-skew",
     summary="The wall clock of a node jumps ahead of the others, or falls behind them; its timers stay right.",
-    parameters=(Parameter("by", "how far; behind with a minus", "time: up to 3650d", span(_MOST)),),
+    parameters=(Parameter("by", "how far; behind with a minus", "time with a sign: up to 8760h", _step),),
     example="clock-skew resolver-1 --param by=+10m",
 )

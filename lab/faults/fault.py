@@ -22,7 +22,7 @@ class Seen(Protocol):
         """As plain data."""
 
 
-def inject(lab: RunningLab, name: str, target: str | Sequence[str], **how: Any) -> Fault:
+def inject(lab: RunningLab, name: str, target: str | Sequence[str], /, **how: Any) -> Fault:
     """Inject a fault and measure it; see `lab.Lab.fault`."""
     fault = plan(lab.topology, name, target, how).fault(lab)
     try:

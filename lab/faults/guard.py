@@ -6,15 +6,18 @@ pipe: the end of the pipe without a word is the owner's death, however it came.
 
 from __future__ import annotations
 
+import math
 import select
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 _HEALED = b"healed\n"
+_MOMENT = 0.5  # seconds
 _PAUSE = 0.5  # seconds between two tries to heal
 _TRIES_FOR = 60.0  # seconds: what cannot be healed now, as a paused server cannot be told to reload, may be soon
 
@@ -42,13 +45,11 @@ class Guard:
         self._reader.start()
 
     def dismiss(self) -> None:
-        """All is healed: the guard has nothing more to do."""
+        """All is healed: the guard has nothing more to do. Once more is fine."""
         assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(_HEALED)
-            self._process.stdin.close()
-        except BrokenPipeError:  # its time was up, it has healed and gone
-            pass
+        if not self._process.stdin.closed:
+            with suppress(BrokenPipeError), self._process.stdin as word:  # broken: it has healed by itself, and gone
+                word.write(_HEALED)
         self._process.wait()
         self._reader.join()
 
@@ -57,6 +58,26 @@ class Guard:
         with self._process.stdout as lines:
             for _ in lines:
                 self.crashes += 1
+
+
+def watch(lasts: float, act: Callable[[], bool] | None = None, every: float = 0.0) -> bool | None:
+    """Wait for a word, the end of the pipe or of the time, seconds; whether there is something to heal.
+
+    `act` is called at once and `every` seconds after it has returned, until it says that there is no more to do. None
+    when the time is up.
+    """
+    start = time.monotonic()
+    due = start if act is not None else math.inf
+    while (now := time.monotonic()) < start + lasts:
+        if act is not None and now >= due:
+            if not act():
+                return False
+            due = time.monotonic() + every
+            continue
+        ready, _, _ = select.select([sys.stdin], [], [], min(start + lasts, due) - now)
+        if ready:
+            return sys.stdin.buffer.readline() != _HEALED
+    return None
 
 
 def heal(lab: str, node: str) -> None:
@@ -73,38 +94,24 @@ def heal(lab: str, node: str) -> None:
             here.links.resume(node)  # what is declared belongs to the lab, and went with the node
 
 
-def watch(act: Callable[[], bool] | None, every: float, lasts: float) -> bool:
-    """Wait for a word, the end of the pipe or of the time; whether there is something to heal.
-
-    Meanwhile `act` is called every so many seconds, at once to begin with, until it says that there is no more to do.
-    """
-    start = time.monotonic()
-    ends, due = start + lasts, start
-    while True:
-        now = time.monotonic()
-        if now >= ends:
-            return True
-        if act is not None and now >= due:
-            if not act():
-                return False
-            due = max(due + every, time.monotonic())
-            continue
-        ready, _, _ = select.select([sys.stdin], [], [], (ends if act is None else min(ends, due)) - now)
-        if ready:
-            return sys.stdin.buffer.readline() != _HEALED
-
-
 def main() -> None:
     """Guard until dismissed, and heal."""
     lab, task, what, lasts, every = sys.argv[1:]
-    deadline = time.monotonic() + float(lasts)
-    # What healing needs is loaded now, not when there are two seconds left for it.
-    from lab.faults import crash_loop, written
+    ends = time.monotonic() + float(lasts)
+    # A fault of a moment costs no more than a bare Python. For the others, what healing needs is loaded soon: with
+    # two seconds left for it is too late.
+    wrong = watch(min(float(lasts), _MOMENT)) if task != "crash" else None
+    if wrong is False:
+        return
+    from lab.faults import crash_loop, kinds, written
     from lab.runtime.engine import connect
 
+    kinds()
     connect().close()
-    act = crash_loop.crasher(lab, what) if task == "crash" else None
-    if not watch(act, float(every), deadline - time.monotonic()):
+    if wrong is None:
+        act = crash_loop.crasher(lab, what) if task == "crash" else None
+        wrong = watch(ends - time.monotonic(), act, float(every))
+    if wrong is False:
         return
     if task == "revive":
         heal(lab, what)

@@ -72,12 +72,13 @@ class Verdict:
 
 @cache
 def kinds() -> Mapping[str, Kind]:
-    """All faults by name, sorted: every module of this package that has a `FAULT`."""
+    """All faults by name, sorted: every module of this package that has a `FAULT`, or a family of them in `FAULTS`."""
     found: dict[str, Kind] = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        candidate = getattr(import_module(f"lab.faults.{module.name}"), "FAULT", None)
-        if isinstance(candidate, Kind):
-            found[candidate.name] = candidate
+        loaded = import_module(f"lab.faults.{module.name}")
+        for candidate in (getattr(loaded, "FAULT", None), *getattr(loaded, "FAULTS", ())):
+            if isinstance(candidate, Kind):
+                found[candidate.name] = candidate
     return MappingProxyType(dict(sorted(found.items())))
 
 

@@ -17,7 +17,7 @@ from lab.faults.kind import Kind, Verdict
 from lab.faults.measuring import Evidence, Observation, Pair, checksum_errors, observe, pair, pairs
 from lab.faults.plan import DIRECTIONS, OPTIONS, TRANSPORTS, Options, Plan
 from lab.faults.several import together
-from lab.faults.values import Values
+from lab.faults.values import Values, show_time
 from lab.topology import links
 
 if TYPE_CHECKING:
@@ -30,17 +30,11 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkKind(Kind):
-    """A fault on the packets of a link; `effect` and `judge` raise nothing but `BadInput`."""
+class RuleKind(Kind):
+    """A fault that the conditioner of a node does; `effect` raises nothing but `BadInput`."""
 
-    effect: Callable[[Values], Mapping[str, Any]]  # what the conditioner is told: see lab.agent.effects
-    words: Callable[[Values], str]  # what happens to a packet: "comes 80 ms later"
-    judge: Callable[[Values, Evidence], Verdict]
-    probes: Callable[[Values], int] = lambda _values: 5  # queries that show whether it bites
-    patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
-    padding: Callable[[Values], int] | None = None  # octets that the queries are made larger by, if that matters
-    checksums: bool = False  # whether the receiver is asked for the wrong ones it has met
-    every_peer: bool = False  # measured to each peer, not to one
+    effect: Callable[[Values], Mapping[str, Any]]  # what the conditioner is told: see lab.agent.effects and rewrites
+    words: Callable[[Values], str]  # what happens to a packet or message: "comes 80 ms later"
     direction: Literal["in", "out", "both"] = "in"  # when none is asked for
 
     @property
@@ -53,6 +47,23 @@ class LinkKind(Kind):
         """All of them."""
         return OPTIONS
 
+
+@dataclass(frozen=True, kw_only=True)
+class LinkKind(RuleKind):
+    """A fault on the packets of a link; `judge` raises nothing but `BadInput`."""
+
+    judge: Callable[[Values, Evidence], Verdict]
+    probes: Callable[[Values], int] = lambda _values: 5  # queries that show whether it bites
+    patience: Callable[[Values], float] = lambda _values: 0.5  # seconds to wait for their answers
+    padding: Callable[[Values], int] | None = None  # octets that the queries are made larger by, if that matters
+    checksums: bool = False  # whether the receiver is asked for the wrong ones it has met
+    every_peer: bool = False  # measured to each peer, not to one
+
+    @property
+    def level(self) -> str:
+        """The packets of a link."""
+        return "link"
+
     def plan(self, nodes: Sequence[Node], values: Values, options: Options) -> Plan:
         """A rule at each of the nodes. Raises `BadInput` when parameters contradict each other."""
         self.effect(values)  # tells contradictions before anything is done
@@ -62,9 +73,9 @@ class LinkKind(Kind):
 class LinkPlan(Plan):
     """A fault on the links of one node. Raises `BadInput` when the node is its own peer."""
 
-    kind: LinkKind
+    kind: RuleKind
 
-    def __init__(self, kind: LinkKind, node: Node, values: Values, options: Options) -> None:
+    def __init__(self, kind: RuleKind, node: Node, values: Values, options: Options) -> None:
         if node in options.to:
             raise BadInput(f"a link has two ends: {node.name} is not its own peer")
         self.kind, self.nodes, self.values, self.options = kind, (node,), values, options
@@ -87,11 +98,15 @@ class LinkPlan(Plan):
 
     def does(self) -> str:
         """What would happen to which packets."""
-        who = " or ".join(peer.name for peer in self.options.to) or "anybody"
+        return self.does_at(self.node.name)
+
+    def does_at(self, who: str) -> str:
+        """What would happen to which packets, with other words for the node."""
+        peers = " or ".join(peer.name for peer in self.options.to) or "anybody"
         ways = {
-            "in": f"that arrives at {self.node.name} from {who}",
-            "out": f"that {self.node.name} sends to {who}",
-            "both": f"between {self.node.name} and {who}, either way,",
+            "in": f"that arrives at {who} from {peers}",
+            "out": f"that {who} sends to {peers}",
+            "both": f"between {who} and {peers}, either way,",
         }
         protocol = "UDP and TCP" if self.options.transport == "both" else self.options.transport.upper()
         return f"Every {protocol} packet {ways[self.direction]} {self.kind.words(self.values)}"
@@ -158,8 +173,9 @@ class LinkFault(Fault):
     def begin(self) -> None:
         """Measure, put the rule in force, measure again."""
         made, kind, node = self.plan, self.plan.kind, self._node
+        assert isinstance(kind, LinkKind)
         transport: Transport = made.transports[0]
-        ends = self._ends()
+        ends = self._ends(kind)
         receivers = {end.name for found in ends for end in (found.asker, found.answerer)} if kind.checksums else set()
         padding = kind.padding(made.values) if kind.padding else 0
         slow = links.patience(self._lab.topology, [node])
@@ -176,7 +192,9 @@ class LinkFault(Fault):
         errors = checksum_errors(self._lab, receivers) - errors
         state = self._lab.links.state(node, self._rule.id)
         if state is None:
-            raise NoEffect(f"{kind.name} at {node} ended while it was measured: {node} has stopped")
+            over = not self._lab.links.lives(node, self._rule.id)
+            why = f"its {show_time(self._rule.lasts)} were over" if over else f"{node} has stopped"
+            raise NoEffect(f"{kind.name} at {node} ended while it was measured: {why}")
         crossings = len(made.directions) * (2 if transport == "tcp" else 1)
         self.verdict = kind.judge(made.values, Evidence(self.before, self.after, state, crossings, declared, errors))
         if not self.verdict.bites:
@@ -185,15 +203,15 @@ class LinkFault(Fault):
                 f"{kind.name} at {node} has no effect: asked for {self.asked}, got {self.got} ({asked}; "
                 f"before: {self.before}); is another fault in the way? `dnslab faults` lists them"
             )
-        # What follows is to depend on the seed alone, and not on how many packets the probes took.
+        # What follows is to depend on the seed alone, not on how many packets the probes took; and its time begins now.
         self._lab.links.restart(node, self._rule.id)
 
-    def _ends(self) -> list[Pair]:
+    def _ends(self, kind: LinkKind) -> list[Pair]:
         """Who asks whom, to measure it."""
         made, topology = self.plan, self._lab.topology
-        if made.kind.every_peer:
+        if kind.every_peer:
             return pairs(made.node, made.options.to)
-        query_tells = made.kind.padding is not None
+        query_tells = kind.padding is not None
         return [pair(topology, made.node, made.options.to, made.directions, query_tells=query_tells)]
 
     def heal(self) -> None:

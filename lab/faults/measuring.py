@@ -210,6 +210,13 @@ def judge_share(evidence: Evidence, asked: float, what: str, untouched: float | 
     )
 
 
+def judge_lost(evidence: Evidence, asked: str) -> Verdict:
+    """For faults that lose all packets they are about."""
+    state = evidence.state
+    got = f"{state.acted} of {state.matched} packets lost; {evidence.after}"
+    return Verdict(asked, got, state.matched == state.acted > 0 == evidence.after.answered)
+
+
 def probes_for_share(asked: float) -> int:
     """How many queries show a share: enough to see it ten times, between 5 and 200."""
     return max(5, min(200, int(10 / asked)))

@@ -101,7 +101,8 @@ class NodeFault(Fault):
         if self.plan.lasts < self.plan.options.lasts:  # counted from when it was done, not from before
             first, self._guard = self._guard, Guard(self._lab.name, "revive", node.name, self.plan.lasts)
             first.dismiss()
-        self.after, state = observe(self._lab, self.plan.node), node.state
+        state = node.state  # before it may have ended by its nature
+        self.after = observe(self._lab, self.plan.node)
         silent = self.after is None or self.after.answered == 0
         got = state if self.after is None else f"{state}; {self.after}"
         asked = kind.state if kind.asked is None else kind.asked(self.plan.values)

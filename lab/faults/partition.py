@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lab.errors import BadInput
-from lab.faults.kind import Verdict
 from lab.faults.link import LinkKind
-from lab.faults.measuring import Evidence
+from lab.faults.measuring import judge_lost
 from lab.faults.values import Values
 
 if TYPE_CHECKING:
@@ -33,18 +32,12 @@ class PartitionKind(LinkKind):
         return super().plan(here, values, replace(options, to=there))
 
 
-def _judge(_values: Values, evidence: Evidence) -> Verdict:
-    state = evidence.state
-    got = f"{state.acted} of {state.matched} packets lost; {evidence.after}"
-    return Verdict("cut off", got, state.matched == state.acted > 0 == evidence.after.answered)
-
-
 FAULT = PartitionKind(
     name="partition",
     summary="Two sets of nodes hear nothing of each other; a node in both keeps all its links.",
     effect=lambda _values: {"kind": "drop"},
     words=lambda _values: "is lost, without a word to anybody",
-    judge=_judge,
+    judge=lambda _values, evidence: judge_lost(evidence, "cut off"),
     example="partition tld --to resolver-1,resolver-2",
     probes=lambda _values: 1,
     patience=lambda _values: 0.2,

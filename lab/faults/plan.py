@@ -58,6 +58,10 @@ class Plan(ABC):
     def does(self) -> str:
         """What would be done, in words: a sentence without its end."""
 
+    def does_at(self, who: str) -> str:  # noqa: ARG002 - for those that can
+        """The same with other words for the node, where that can be said; else as `does`."""
+        return self.does()
+
     @abstractmethod
     def fault(self, lab: RunningLab) -> Fault:
         """The fault itself, not begun."""

@@ -32,7 +32,9 @@ class SeveralPlan(Plan):
 
     def does(self) -> str:
         """What would be done, in words."""
-        return "; ".join(part.does() for part in self.parts)
+        any_of = f"any of {', '.join(node.name for node in self.nodes)}"
+        alike = {part.does_at(any_of) for part in self.parts}
+        return alike.pop() if len(alike) == 1 else "; ".join(part.does() for part in self.parts)
 
     def details(self) -> dict[str, Any]:
         """The options of each of them."""

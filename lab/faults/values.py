@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
 from lab.errors import BadInput
-from lab.units import number, one_of, rate, share, show_rate, show_share, show_time, size, step, time, whole
+from lab.units import number, one_of, rate, share, show_rate, show_share, show_time, size, time, whole
 
 __all__ = [
     "Parameter",
@@ -27,10 +26,7 @@ __all__ = [
     "show_share",
     "show_time",
     "size",
-    "span",
-    "text",
     "time",
-    "ttl",
     "whole",
 ]
 
@@ -75,42 +71,3 @@ def parse(what: str, parameters: tuple[Parameter, ...], given: Mapping[str, Any]
         except ValueError as error:
             raise BadInput(f"{what}: {name} {given[name]!r}: {error}") from None
     return MappingProxyType(values)
-
-
-def text(value: Any) -> str:
-    """A reader of texts that are not empty: names, records."""
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("it is text, and not empty")
-    return value.strip()
-
-
-def ttl(value: Any) -> int:
-    """A reader of TTLs, as in a zone file: seconds, or `1h30m`; 0 to 2^31-1 (RFC 2181 section 8)."""
-    import dns.exception
-    import dns.ttl
-
-    said = str(value).strip()
-    try:
-        seconds = int(said) if said.lstrip("-").isdecimal() else dns.ttl.from_text(said)
-    except dns.exception.DNSException:
-        raise ValueError("a TTL is written in seconds (30), or with units (1h, 2d)") from None
-    if not 0 <= seconds < 2**31:
-        raise ValueError(f"it goes from 0 to {2**31 - 1} (RFC 2181 section 8)")
-    return seconds
-
-
-def span(most: float) -> Callable[[Any], float]:
-    """A reader of steps of a clock, forward or back: `"+10m"`, `"-2d"` or a timedelta, as seconds; never 0."""
-
-    def read(value: Any) -> float:
-        if isinstance(value, timedelta):
-            seconds = value.total_seconds()
-        else:
-            said = str(value).strip()
-            size = step(said.lstrip("+-"))
-            seconds = -size if said.startswith("-") else size
-        if not 0 < abs(seconds) <= most:
-            raise ValueError(f"it is not 0, and {show_time(most)} at the most, forward or back")
-        return seconds
-
-    return read

@@ -41,31 +41,25 @@ class WrittenFault(Fault):
     def __init__(self, lab: RunningLab, made: Plan) -> None:
         super().__init__(lab, made)
         self.entry: Entry | None = None
-        self._guard: Guard | None = None
+        self.guard: Guard | None = None
 
     @property
     def active(self) -> bool:
         """Whether the entry is there."""
         return self.entry is not None and self._lab.ledger.has(self.entry.id)
 
-    @property
-    def crashes(self) -> int:
-        """Crashes so far, of a crash loop."""
-        return self._guard.crashes if self._guard is not None else 0
-
     def write(self, entry: Entry, every: float = 0.0) -> None:
         """Write the entry, guarded from before it is there; the ledger is held."""
         self.entry = entry
-        self._guard = Guard(self._lab.name, self.task, entry.id, self.plan.lasts, every)
+        self.guard = Guard(self._lab.name, self.task, entry.id, self.plan.lasts, every)
         self._lab.ledger.write(entry)
 
     def heal(self) -> None:
         """Undo it, unless somebody else has."""
         if self.entry is not None:
             undo(self._lab, self.entry.id)
-        if self._guard is not None:
-            self._guard.dismiss()
-            self._guard = None
+        if self.guard is not None:
+            self.guard.dismiss()
 
 
 def undo(lab: RunningLab, id: str) -> bool:
@@ -99,3 +93,5 @@ def undo_somehow(lab: str, id: str, *, tries_for: float, pause: float) -> None:
         attempt()
     except BadInput:
         return  # the lab is down, and its ledger with it
+    except LabError as error:
+        raise SystemExit(f"dnslab: a fault of lab {lab} could not be healed: {error}") from None

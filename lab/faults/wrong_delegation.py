@@ -7,8 +7,9 @@ from types import MappingProxyType
 import dns.name
 
 from lab.errors import BadInput
-from lab.faults.values import Parameter, Values, text
-from lab.faults.zone import ZONE, ZoneKind
+from lab.faults.values import Parameter, Values
+from lab.faults.zone import ZoneKind
+from lab.faults.zonevalues import ZONE, text
 from lab.topology.edits import delegation
 from lab.topology.model import Topology, spoken
 

@@ -11,7 +11,7 @@ from lab.faults.fault import Fault
 from lab.faults.kind import Verdict
 from lab.faults.plan import Options, Plan
 from lab.faults.serving import Question, expected, observe, settle
-from lab.faults.values import Parameter, Values, text
+from lab.faults.values import Values
 from lab.faults.written import WrittenFault, WrittenKind
 from lab.runtime import ledger, zonedata
 from lab.runtime.parallel import each
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lab.runtime.ledger import Entry
     from lab.topology.model import Node, Topology, Zone
 
-ZONE = Parameter("zone", "which zone, where the servers have several that could be meant", "domain name", text, None)
 _LOG_LINES = 4
 
 
@@ -67,7 +66,10 @@ class ZoneKind(WrittenKind):
         zones = {node.name: zonedata.served(lab.topology, node, zone, left) for node in nodes}
         each(lambda node: zonedata.publish(lab, node, zones[node.name]), nodes)
         running = [node.name for node in nodes if lab.nodes[node.name].state == "running"]
-        question = self.asks(zone, entry.data["values"])
+        try:
+            question = self.asks(zone, entry.data["values"])
+        except BadInput:
+            return  # the lab has another lab file by now, and nothing in it that could be asked
         seen = settle(lab, question, {node: look_up(zones[node], *question) for node in running})
         # A server that is silent, behind a broken link for one, has been told all the same.
         wrong = [

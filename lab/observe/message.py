@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from lab.agent.protocol import Transport
+from lab.observe.wire import HEADER, extended_rcode, first_question, header_counts, mnemonic
 from lab.runtime.answer import ResourceRecord
 
 if TYPE_CHECKING:
     import dns.message
-    from dns.rdatatype import RdataType
 
 Kind = Literal["query", "answer", "negative", "referral", "truncated", "error", "lame", "malformed"]
 """What a message is, judged by itself, without knowing what its sender should have known.
@@ -38,10 +38,8 @@ EventKind = Literal["connect", "accepted", "closed", "reset", "unreachable", "cu
 - "skipped": messages that cannot be told, as of a TCP stream whose beginning was not seen.
 """
 
-HEADER = 12  # octets (RFC 1035 section 4.1.1)
 _AA, _TC, _RD, _RA, _AD, _CD = 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
 _FLAGS = {"aa": _AA, "tc": _TC, "rd": _RD, "ra": _RA, "ad": _AD, "cd": _CD}
-_NOERROR, _NXDOMAIN = 0, 3
 
 
 @dataclass(frozen=True)
@@ -157,9 +155,7 @@ class Message:
     @property
     def counts(self) -> tuple[int, int, int, int]:
         """How many entries the header announces: question, answer, authority, additional (OPT among these)."""
-        wire = self.wire.ljust(HEADER, b"\0")
-        question, answer, authority, additional = (int.from_bytes(wire[at : at + 2], "big") for at in (4, 6, 8, 10))
-        return question, answer, authority, additional
+        return header_counts(self.wire)
 
     @property
     def _flags(self) -> int:
@@ -189,19 +185,7 @@ class Message:
 
     @cached_property
     def _question(self) -> tuple[str, str]:
-        import dns.exception
-        import dns.name
-
-        if len(self.wire) < HEADER or not self.counts[0]:
-            return "", ""
-        try:
-            name, used = dns.name.from_wire(self.wire, HEADER)
-        except dns.exception.DNSException:
-            return "", ""
-        after = HEADER + used
-        if len(self.wire) < after + 4:
-            return "", ""
-        return name.to_text(), _mnemonic(int.from_bytes(self.wire[after : after + 2], "big"))
+        return first_question(self.wire)
 
     # The whole message
 
@@ -233,17 +217,16 @@ class Message:
         except (dns.exception.DNSException, ValueError):
             return None
 
-    @property
+    @cached_property
     def rcode(self) -> str:
         """The response code as text, extended by EDNS where it is (RFC 6891 section 6.1.3); empty for a query."""
         import dns.rcode
 
         if self.is_query:
             return ""
-        code = self._flags & 0xF
-        if self.counts[3] and self.parsed is not None:
-            code = int(self.parsed.rcode())
-        return dns.rcode.to_text(dns.rcode.Rcode.make(code)) if code != 16 else "BADVERS"
+        code = self._flags & 0xF | (extended_rcode(self.wire) << 4 if self.counts[3] else 0)
+        # 16 has two names: BADSIG is said in a TSIG record only
+        return "BADVERS" if code == 16 else dns.rcode.to_text(dns.rcode.Rcode.make(code))
 
     @cached_property
     def answer(self) -> tuple[ResourceRecord, ...]:
@@ -284,7 +267,7 @@ class Message:
         if self.parsed is None:
             return ()
         return tuple(
-            ResourceRecord(rrset.name.to_text(), rrset.ttl, _mnemonic(rrset.rdtype), rdata.to_text())
+            ResourceRecord(rrset.name.to_text(), rrset.ttl, mnemonic(rrset.rdtype), rdata.to_text())
             for rrset in self.parsed.sections[section]
             for rdata in rrset
         )
@@ -353,9 +336,3 @@ class Message:
             "additional": [vars(record) for record in self.additional],
             "wire": self.wire.hex(),
         }
-
-
-def _mnemonic(type: int | RdataType) -> str:
-    import dns.rdatatype
-
-    return dns.rdatatype.to_text(dns.rdatatype.RdataType.make(type))

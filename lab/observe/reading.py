@@ -35,7 +35,8 @@ class Reader:
         elif isinstance(packet, Segment):
             for found in self._streams.read(packet):
                 if isinstance(found, Event):
-                    yield self._event(time, packet.ends, "tcp", found.kind, found.text)
+                    ends = packet.ends.back if found.back else packet.ends
+                    yield self._event(time, ends, "tcp", found.kind, found.text)
                 else:
                     yield self._message(time, packet.ends, "tcp", found)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_address
 from typing import TypedDict
 
@@ -56,7 +56,7 @@ def members(topology: Topology, who: Who) -> frozenset[str]:
         raise
 
 
-def seen_once(messages: Iterable[Message], tapped: Mapping[str, object]) -> list[Message]:
+def seen_once(messages: Iterable[Message], tapped: Collection[str]) -> list[Message]:
     """Each message once: where its sender was watched, as it was seen there."""
     return [message for message in messages if message.tap == message.sender or message.sender not in tapped]
 

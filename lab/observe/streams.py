@@ -20,6 +20,7 @@ class Event(NamedTuple):
 
     kind: EventKind
     text: str = ""
+    back: bool = False  # it is about the stream the other way
 
 
 class Streams:
@@ -46,7 +47,7 @@ class Streams:
             yield Event("reset")
             for way in (ends, ends.back):
                 if (stream := self._streams.pop(way, None)) is not None:
-                    yield from stream.end()
+                    yield from (event._replace(back=way is not ends) for event in stream.end())
         elif flags & _FIN:
             yield Event("closed")
             if (stream := self._streams.get(ends)) is not None:

@@ -70,7 +70,7 @@ class Conditioner:
         self._ask({"op": "declare", "rules": [rule.to_json() for rule in rules]})
 
     def restart(self, rule: str) -> None:
-        """Put a rule's counters to 0 and its chance back to the seed."""
+        """Put a rule's counters to 0, its chance back to the seed, and its deadline as far off as at first."""
         self._ask({"op": "restart", "rule": rule})
 
     def rules(self) -> list[State]:

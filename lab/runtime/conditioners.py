@@ -45,8 +45,8 @@ class Conditioners:
         return self._link(node).remove(rule)
 
     def restart(self, node: str, rule: str) -> None:
-        """Put a rule's counters to 0 and its chance back to the seed."""
-        self._link(node).connection().restart(rule)
+        """Put a rule's counters to 0, its chance back to the seed, and its deadline as far off as at first."""
+        self._link(node).restart(rule)
 
     def state(self, node: str, rule: str) -> State | None:
         """A rule as it is now; None if it has ended, or its node has stopped."""
@@ -134,6 +134,12 @@ class _Link:
         with self._lock:
             self.connection().add(rule)
             self._wanted[rule.id] = _Wanted(rule, time.monotonic() + rule.lasts)
+
+    def restart(self, rule: str) -> None:
+        with self._lock:
+            self.connection().restart(rule)
+            if (wanted := self._wanted.get(rule)) is not None:
+                self._wanted[rule] = replace(wanted, ends=time.monotonic() + wanted.rule.lasts)
 
     def remove(self, rule: str) -> State | None:
         with self._lock:

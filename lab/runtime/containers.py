@@ -174,7 +174,7 @@ def revive(api: APIClient, lab: str, node: str) -> None:
 
 
 def crash(api: APIClient, lab: str, node: str) -> bool:
-    """End a node's program at once (SIGKILL) and start it again; whether it ran."""
+    """End a node's program at once (SIGKILL); whether it ran."""
     from docker.errors import NotFound
 
     try:
@@ -182,7 +182,6 @@ def crash(api: APIClient, lab: str, node: str) -> bool:
             return False
         api.kill(found.id)
         api.wait(found.id)
-        api.start(found.id)
     except NotFound:
         return False
     return True
@@ -211,20 +210,25 @@ def clock_of(api: APIClient, container: str, besides: Collection[str], skews: Ma
     Others, of nodes that were moved on their own, only add to it. `container` may be stopped, or not yet started; the
     nodes `besides` do not count.
     """
+    offsets = clocks(api, container)
+    found = (offset - skews.get(node, 0) for node, offset in offsets.items() if node not in besides)
+    return min(found, default=0)
+
+
+def clocks(api: APIClient, container: str) -> dict[str, int]:
+    """How far the clock of each node is ahead, nanoseconds; `container` may be stopped, or not yet started."""
     from docker.errors import NotFound
 
     try:
         pieces, _ = api.get_archive(container, f"{FOLDER}/{CLOCKS}")
     except NotFound:
-        return 0
+        return {}
     with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
-        offsets = {
+        return {
             entry.name.rpartition("/")[2]: struct.unpack("=q", content.read(8))[0]
             for entry in archive
             if (content := archive.extractfile(entry)) is not None
         }
-    found = (offset - skews.get(node, 0) for node, offset in offsets.items() if node not in besides)
-    return min(found, default=0)
 
 
 def _container(entry: dict[str, Any]) -> Container:

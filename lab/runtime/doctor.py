@@ -60,6 +60,7 @@ def _docker() -> Iterator[Finding]:
         yield _memory(client)
         yield _network(client)
         yield _images(client)
+        yield from _kernel(client)
     finally:
         client.close()
 
@@ -132,6 +133,32 @@ def _images(client: DockerClient) -> Finding:
         return Finding("ok", "images", text)
     mend = _install("mmdebstrap") if shutil.which("apt-get") else f"docker pull {base.PUBLISHED}"
     return Finding("note", "images", f"{text}; that needs {base.PUBLISHED} from a registry, or mmdebstrap", mend)
+
+
+_USES = {
+    "nfqueue": ("link faults", "packets can be held, lost and changed (NFQUEUE)"),
+    "redirect": ("TCP faults", "connections can be led through a proxy (nat REDIRECT)"),
+    "packet": ("taps", "packets can be watched (AF_PACKET)"),
+}
+
+
+def _kernel(client: DockerClient) -> Iterator[Finding]:
+    """What a lab can do without, but not all that is done to it: tried in a container without a network."""
+    from lab.runtime import kernel
+
+    try:
+        found = kernel.examine(client.api)
+    except EnvironmentProblem as error:
+        yield Finding("note", "kernel", f"what it can do for faults is not known: {error}")
+        return
+    for trial, (subject, able) in _USES.items():
+        if found is None:
+            yield Finding("note", subject, "not tried: the image `conditioner` is built when first needed")
+        elif why := found[trial]:
+            mend = _as_root("modprobe nfnetlink_queue xt_NFQUEUE") if trial == "nfqueue" else ""
+            yield Finding("note", subject, f"not here: {why}", mend)
+        else:
+            yield Finding("ok", subject, able)
 
 
 def _extras() -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from lab.agent import protocol
 from lab.errors import EnvironmentProblem
 from lab.runtime import labels
 from lab.runtime.engine import connect
-from lab.runtime.images import ensure_images
+from lab.runtime.images import ensure_images, image_reference
 from lab.runtime.stream import Stream, StreamClosed
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ class _NotYet(EnvironmentProblem):
 
 
 def _create(api: APIClient, lab: str, node: str, helper: Helper) -> None:
-    from docker.errors import APIError, NotFound
+    from docker.errors import APIError, ImageNotFound, NotFound
 
-    image, container = _image(helper), name(lab, node, helper)
+    container = name(lab, node, helper)
     host_config = api.create_host_config(
         network_mode=f"container:{labels.container_name(lab, node)}",
         cap_drop=["ALL"],
@@ -116,10 +116,17 @@ def _create(api: APIClient, lab: str, node: str, helper: Helper) -> None:
         auto_remove=True,  # it ends by itself, and nothing is left of it
     )
     marks = {labels.LAB: lab, labels.HELPER: node, labels.KIND: helper.image}
+
+    def create() -> None:
+        image, command = image_reference(helper.image), list(helper.command)
+        api.create_container(image, command, name=container, user="0:0", labels=marks, host_config=host_config)
+
     try:
-        api.create_container(
-            image, list(helper.command), name=container, user="0:0", labels=marks, host_config=host_config
-        )
+        try:
+            create()
+        except ImageNotFound:  # asked for when it is missing, and not each time: to look takes Docker longer
+            _build(helper)
+            create()
         api.start(container)
     except NotFound:
         raise EnvironmentProblem(f"{node} has no container; `dnslab up` makes it") from None
@@ -146,10 +153,10 @@ def _clear_away(api: APIClient, container: str) -> None:
         return  # gone, or somebody else has started it: both are fine
 
 
-def _image(helper: Helper) -> str:
+def _build(helper: Helper) -> None:
     client = connect()
     try:
-        return ensure_images(client, [helper.image])[helper.image]
+        ensure_images(client, [helper.image])
     finally:
         client.close()
 

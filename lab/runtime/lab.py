@@ -183,7 +183,7 @@ class RunningLab:
 
     def prober(self, host: str | None = None) -> Prober:
         """The prober in a host (default: the first), started when first needed."""
-        node = self._host(host)
+        node = self.host(host)
         with self._opening:
             if node.name not in self._probers or self._probers[node.name].ended:
                 state = self.nodes[node.name].state
@@ -208,7 +208,7 @@ class RunningLab:
         if at is not None:
             asked = [self.topology.node(at)]
         else:
-            asked = [self.topology.nodes[resolver] for resolver in self._host(host).resolvers]
+            asked = [self.topology.nodes[resolver] for resolver in self.host(host).resolvers]
         try:
             return Query(
                 name if name.endswith(".") else f"{name}.",
@@ -230,7 +230,7 @@ class RunningLab:
 
         Raises `BadInput` for a question that cannot be asked.
         """
-        asker = self._host(host).name
+        asker = self.host(host).name
         names = {address: node.name for node in self.topology.nodes.values() for address in node.addresses}
         answers = []
         for query, result in zip(queries, self.prober(asker).ask(queries, window), strict=True):
@@ -240,8 +240,9 @@ class RunningLab:
         return answers
 
     def flush(self, resolver: str | None = None, *, name: str | None = None) -> None:
-        """Empty the caches of all resolvers or of one, or have them forget one owner name."""
-        chosen = self.resolvers if resolver is None else [self.node(resolver)]
+        """Empty the caches of all nodes that have one or of one node, or have them forget one owner name."""
+        caches = [handle for handle in self.nodes.values() if handle.node.caches]
+        chosen = caches if resolver is None else [self.node(resolver)]
         each(lambda handle: handle.flush(name), chosen)
 
     def reset_clock(self) -> None:
@@ -258,7 +259,8 @@ class RunningLab:
                     self.ledger.strike(entry.id)
         each(lambda handle: handle.start(), riding)
 
-    def _host(self, name: str | None) -> Node:
+    def host(self, name: str | None = None) -> Node:
+        """The host called `name`, by default the first one. Raises `BadInput` for a node that is none."""
         node = self.topology.hosts[0] if name is None else self.topology.node(name)
         if node.role is not Role.HOST:
             hosts = ", ".join(host.name for host in self.topology.hosts)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import BadInput, EnvironmentProblem
 from lab.runtime import labels
+from lab.runtime.answer import ResourceRecord
 from lab.runtime.shell import Shell
 from lab.software import program as software
-from lab.topology.model import Node, Role
+from lab.software.cached import read_cache
+from lab.topology.model import Node
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -115,10 +117,24 @@ class NodeHandle:
         return self._shell.run(software.control(self.node, verb, name))
 
     def flush(self, name: str | None = None) -> None:
-        """Empty a resolver's cache, or forget one owner name. Raises `BadInput` for another node."""
-        if self.node.role is not Role.RESOLVER:
+        """Empty a resolver's or recursive server's cache, or forget one owner name. Raises `BadInput` for another."""
+        if not self.node.caches:
             raise BadInput(f"{self.name} is no resolver: a {self.node.role.value} has no cache to flush")
         self.control("flush" if name is None else "flush_name", name or "")
+
+    @property
+    def can_list_its_cache(self) -> bool:
+        """Whether `cache` works for its program."""
+        return (
+            self.node.caches and self.node.program is not None and software.program(self.node.program).cache is not None
+        )
+
+    def cache(self) -> tuple[ResourceRecord, ...]:
+        """All records that it has cached, each with the TTL that is left; negative answers are not among them.
+
+        Raises `BadInput` for a node without a cache, or whose program cannot tell.
+        """
+        return tuple(ResourceRecord(*entry) for entry in read_cache(self.control("cache")))
 
     def logs(self, tail: int | None = None, follow: bool = False) -> Iterator[str]:
         """Lines of the program's log, the last `tail` of them; with `follow`, those to come too."""

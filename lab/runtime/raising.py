@@ -105,7 +105,7 @@ class _Raising:
     prober: Prober | None = None
     interrupted: threading.Event = field(default_factory=threading.Event)
     links: Mapping[str, Sequence[Rule]] = field(default_factory=dict)  # rules of declared links, by node
-    resolvers: list[NodeHandle] = field(default_factory=list)  # those that were started, their shells open
+    caches: list[NodeHandle] = field(default_factory=list)  # nodes that were started and remember, their shells open
 
     def run(self) -> Raised:
         topology = derive(self.declaration, self._network())
@@ -132,14 +132,14 @@ class _Raising:
             self._wait(topology, wanted, self._prober(writer))
             self._go_on_unless_interrupted()
             self._declare_links(anew=not present)
-            # Readiness went through the resolvers: what they learnt is nothing a person asked for.
-            each(lambda resolver: resolver.flush(), self.resolvers)
+            # Readiness went through the caches: what they learnt is nothing a person asked for.
+            each(lambda node: node.flush(), self.caches)
         except BaseException:
             if self.prober is not None:
                 self.prober.close()
             raise
         finally:
-            each(lambda resolver: resolver.close(), self.resolvers)
+            each(lambda node: node.close(), self.caches)
         return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
 
     def _declare_links(self, *, anew: bool) -> None:
@@ -209,11 +209,11 @@ class _Raising:
             links.prepare(self.api, self.lab, node.name)
         if node.role is Role.HOST and self.prober is None:
             self._prober(node.name)
-        elif node.role is Role.RESOLVER:
-            resolver = NodeHandle(self.api, self.lab, node, lambda _node: None)
-            self.resolvers.append(resolver)
+        elif node.caches:
+            handle = NodeHandle(self.api, self.lab, node, lambda _node: None)
+            self.caches.append(handle)
             with suppress(EnvironmentProblem):  # it ended right after its start: the wait for answers says why
-                resolver.run("true")
+                handle.run("true")
 
     def _prober(self, host: str) -> Prober:
         if self.prober is None:

@@ -43,6 +43,8 @@ class Shell:
             self._forget()
 
     def _run(self, line: str, timeout: float) -> str:
+        if self._stream is not None and self._stream.ended:
+            self._forget()  # the node was restarted meanwhile, by another process for one
         if self._stream is None:
             self._stream = Stream(self._api, self._container, ["sh"])
         # A subshell, so that nothing in `line` can end or change the kept one; the mark carries its status.

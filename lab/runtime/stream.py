@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from types import TracebackType
@@ -49,6 +50,11 @@ class Stream:
         line = bytes(self._out[:end])
         del self._out[: end + 1]
         return line
+
+    @property
+    def ended(self) -> bool:
+        """Whether something has come that nobody asked for: between two commands of a shell that is its end."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def close(self) -> None:
         """Close its stdin and forget it; a program that reads to the end of its input ends."""

@@ -54,10 +54,11 @@ def publish(lab: RunningLab, node: Node, zone: Zone) -> None:
     from docker.errors import APIError
 
     writer = lab.topology.hosts[0].name
-    ahead = lab.clock.offsets()[node.name].total_seconds() if node.on_lab_clock else 0.0
-    path = f"{node.name}/{software.zone_path(zone)}"
+    container, path = lab.nodes[writer].container, f"{node.name}/{software.zone_path(zone)}"
     try:
-        containers.put_files(lab.api, lab.nodes[writer].container, {path: zone_text(zone).encode()}, ahead)
+        # Not asked of the prober, which takes a moment to start: a guard has none to lose.
+        ahead = containers.clocks(lab.api, container).get(node.name, 0) / 1e9 if node.on_lab_clock else 0.0
+        containers.put_files(lab.api, container, {path: zone_text(zone).encode()}, ahead)
     except APIError as error:
         raise EnvironmentProblem(f"Docker did not write {path} through {writer}: {error.explanation}") from None
     handle = lab.nodes[node.name]

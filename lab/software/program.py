@@ -27,8 +27,8 @@ from lab.topology.zonefile import hints_text, zone_text
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-ServerRole = Literal["authority", "resolver"]
-Verb = Literal["flush", "flush_name", "reload", "statistics", "version"]
+ServerRole = Literal["authority", "recursive authority", "resolver"]
+Verb = Literal["cache", "flush", "flush_name", "reload", "statistics", "version"]
 
 CLOCK_LIBRARY = "/usr/lib/dnslab/labclock.so"
 HINTS_FILE = "root.hints"
@@ -54,6 +54,7 @@ class Program:
     prepare: str | None = None  # shell line to run before each start, for what must not be rendered
     flush: str | None = None  # forget the whole cache, and round-trip times and dead servers with it
     flush_name: str | None = None  # forget what is cached of one owner name
+    cache: str | None = None  # print the cache as `lab.software.cached` reads it
     reload: str | None = None  # read the list of zones and every zone file with a newer modification time again
     statistics: str | None = None  # print counters, leave them as they are
     max_ttl: int | None = None  # seconds; the longest a resolver keeps an RRset by default, whatever its TTL
@@ -84,7 +85,7 @@ def program(name: str) -> Program:
 
 
 def for_role(role: ServerRole) -> tuple[Program, ...]:
-    """The programs that can be an authority or a resolver."""
+    """The programs that can be that."""
     return tuple(candidate for candidate in programs().values() if role in candidate.roles)
 
 
@@ -101,8 +102,8 @@ def stop_signal(node: Node) -> str:
 def render(node: Node, topology: Topology) -> dict[str, str]:
     """All files of a node: path relative to `/lab/<node>/` -> text.
 
-    A server gets its configuration and one file a zone, a resolver its configuration and the root hints, a host its
-    resolv.conf. Raises `BadInput` when the program cannot be what the node is.
+    A server gets its configuration and one file a zone, a resolver its configuration and the root hints, a recursive
+    server all of these, a host its resolv.conf. Raises `BadInput` when the program cannot be what the node is.
     """
     if node.program is None:
         return host.render(node, topology)
@@ -113,7 +114,7 @@ def render(node: Node, topology: Topology) -> dict[str, str]:
         raise BadInput(f"{node.name}: {runs.name} cannot be {_WITH_ARTICLE[role]}; these can: {able}")
     zones = topology.zones_of(node)
     files = {runs.config: _configuration(runs.roles[role], node, topology, zones)}
-    if role == "resolver":
+    if node.caches:
         files[HINTS_FILE] = hints_text(topology.hints)
     return files | {zone_path(zone): zone_text(zone) for zone in zones}
 
@@ -160,11 +161,17 @@ def on_its_clock(node: Node, line: str) -> str:
     return f"export {' '.join(_clock_environment(node))}; {line}" if node.on_lab_clock else line
 
 
-_WITH_ARTICLE = {"authority": "an authority", "resolver": "a resolver"}
+_WITH_ARTICLE = {
+    "authority": "an authority",
+    "recursive authority": "a recursive authority",
+    "resolver": "a resolver",
+}
 
 
 def _server_role(node: Node) -> ServerRole:
-    return "resolver" if node.role is Role.RESOLVER else "authority"
+    if node.role is Role.RESOLVER:
+        return "resolver"
+    return "recursive authority" if node.recursive else "authority"
 
 
 def _clock_environment(node: Node) -> tuple[str, str]:

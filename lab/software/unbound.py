@@ -22,6 +22,8 @@ PROGRAM = Program(
     ),
     # `flush` knows only the address, name server and service types.
     flush_name=f"{_CONTROL} flush {{name}} && {_CONTROL} flush_type {{name}} TXT",
+    # Behind the RRsets come the messages, in a form of Unbound's own.
+    cache=f"{_ASK} dump_cache | sed /END_RRSET_CACHE/q",
     reload=f"{_CONTROL} reload_keep_cache",
     statistics=f"{_ASK} stats_noreset",
     version="unbound -V",

@@ -14,7 +14,7 @@ from dns.name import Name, root
 
 from lab.topology import links
 from lab.topology.addressing import assign, preferred_subnets, room_for
-from lab.topology.declaration import GATEWAY, Declaration, Member, Program
+from lab.topology.declaration import GATEWAY, Declaration, Member, Program, Server
 from lab.topology.derive import derive, reverse_zones, server_name, zone_names
 from lab.topology.model import Record, ancestors, spoken
 from lab.topology.problems import Path, Problem
@@ -23,7 +23,7 @@ from lab.topology.suggest import did_you_mean
 
 _ZONE_LABEL = re.compile(rb"[A-Za-z0-9_/-]+")  # it is written into configurations and names a file
 
-Programs = Mapping[str, Collection[str]]  # program name -> what it can be: "authority", "resolver"
+Programs = Mapping[str, Collection[str]]  # program name -> "authority", "recursive authority", "resolver"
 
 
 def check(declaration: Declaration, programs: Programs) -> list[Problem]:
@@ -61,9 +61,18 @@ def _references(declaration: Declaration) -> Iterator[Problem]:
     for key, zone in declaration.zones.items():
         where: Path = ("zones", key)
         if not zone.servers:
-            known = ", ".join(declaration.servers)
-            yield Problem(where, f"zone without a server; add `servers: [...]` with some of: {known}")
+            servers = ", ".join(declaration.servers)
+            yield Problem(where, f"zone without a server; add `servers: [...]` with some of: {servers}")
         yield from _known((*where, "servers"), zone.servers, declaration.servers, "server")
+        known = [server for server in zone.servers if server in declaration.servers]
+        recursive = [server for server in known if declaration.servers[server].recursive]
+        if recursive and recursive != known:
+            others = ", ".join(server for server in known if server not in recursive)
+            yield Problem(
+                (*where, "servers"),
+                f"{', '.join(recursive)} is recursive and {others} is not; whoever asks for the zone cannot know whom"
+                " it will get: make all of them `recursive: true`, or none",
+            )
     used = {server for zone in declaration.zones.values() for server in zone.servers}
     for key in declaration.servers:
         if key not in used:
@@ -98,16 +107,19 @@ def _known(where: Path, given: tuple[str, ...], known: Collection[str], kind: st
 
 
 def _programs(declaration: Declaration, programs: Programs) -> Iterator[Problem]:
-    groups: tuple[tuple[str, Mapping[str, Program], str], ...] = (
-        ("servers", declaration.servers, "authority"),
-        ("resolvers", declaration.resolvers, "resolver"),
+    groups: tuple[tuple[str, Mapping[str, Program]], ...] = (
+        ("servers", declaration.servers),
+        ("resolvers", declaration.resolvers),
     )
-    for group, nodes, duty in groups:
-        article = "an" if duty == "authority" else "a"
-        able = [name for name, duties in programs.items() if duty in duties]
+    for group, nodes in groups:
         for node, member in nodes.items():
+            duty = "resolver"
+            if isinstance(member, Server):
+                duty = "recursive authority" if member.recursive else "authority"
+            able = [name for name, duties in programs.items() if duty in duties]
             if member.program in able:
                 continue
+            article = "an" if duty == "authority" else "a"
             wrong = "unknown program" if member.program not in programs else f"this program can't be {article} {duty}:"
             hint = did_you_mean(member.program, able)
             yield Problem((group, node, "program"), f"{wrong} {member.program!r}{hint} ({duty}: {', '.join(able)})")

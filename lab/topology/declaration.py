@@ -123,7 +123,9 @@ class Program(Member):
 
 
 class Server(Program):
-    """An authoritative server."""
+    """An authoritative server; a recursive one also finds out what it is not authoritative for."""
+
+    recursive: bool = False
 
 
 class Resolver(Program):

@@ -37,6 +37,8 @@ def derive(declaration: declared.Declaration, subnets: Subnets | None = None) ->
             served[server].append(zone.name)
     for server in declaration.servers:
         nodes[server] = _with_zones(nodes[server], tuple(served[server]))
+    for name in [*declaration.servers, *declaration.resolvers]:
+        nodes[name] = replace(nodes[name], forwards=_forwards(nodes[name], plans, declaration))
     topology = Topology(declaration.lab, subnets.ipv4, subnets.ipv6, nodes, zones, _hints(zones[root], nodes))
     return replace(topology, links=links(declaration, topology)) if declaration.links else topology
 
@@ -80,7 +82,8 @@ def _nodes(declaration: declared.Declaration, subnets: Subnets) -> dict[str, Nod
         node = Node(key, Role.HOST, None, ipv4, ipv6, hostname)
         if isinstance(member, declared.Program):
             is_server = isinstance(member, declared.Server)
-            clock = member.clock or ("host" if is_server else "lab")
+            recursive = isinstance(member, declared.Server) and member.recursive
+            clock = member.clock or ("host" if is_server and not recursive else "lab")
             node = replace(
                 node,
                 role=Role.AUTHORITY if is_server else Role.RESOLVER,
@@ -88,6 +91,7 @@ def _nodes(declaration: declared.Declaration, subnets: Subnets) -> dict[str, Nod
                 hostname=server_name(declaration, key) if is_server else hostname,
                 on_lab_clock=(declaration.clock, clock) == ("lab", "lab"),
                 extra_config=member.config,
+                recursive=recursive,
             )
         elif isinstance(member, declared.Host):
             node = replace(node, resolvers=member.resolvers)
@@ -101,6 +105,19 @@ def _nodes(declaration: declared.Declaration, subnets: Subnets) -> dict[str, Nod
 def _with_zones(node: Node, zones: tuple[Name, ...]) -> Node:
     highest = min(len(zone) for zone in zones)
     return replace(node, zones=zones, role={1: Role.ROOT, 2: Role.TLD}.get(highest, Role.AUTHORITY))
+
+
+def _forwards(
+    node: Node, plans: Mapping[Name, _Plan], declaration: declared.Declaration
+) -> tuple[tuple[Name, tuple[str, ...]], ...]:
+    """The zones whose servers `node` asks for the answer itself (RD set) because they are recursive.
+
+    A resolver looks at the root; a recursive server at the zones that it delegates to others.
+    """
+    cuts = [cut for name in node.zones for cut in plans[name].cuts if node.name not in cut.servers]
+    below = [plans[root]] if node.role is Role.RESOLVER else cuts if node.recursive else []
+    recursive = {name for name, server in declaration.servers.items() if server.recursive}
+    return tuple((plan.name, plan.servers) for plan in below if recursive.issuperset(plan.servers))
 
 
 def _plans(declaration: declared.Declaration, subnets: Subnets) -> dict[Name, _Plan]:

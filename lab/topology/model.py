@@ -86,6 +86,8 @@ class Node:
     ipv6: IPv6Address
     hostname: Name | None = None  # its name in the DNS
     zones: tuple[Name, ...] = ()  # of a server
+    recursive: bool = False  # of a server: it finds out for others what it is not authoritative for
+    forwards: tuple[tuple[Name, tuple[str, ...]], ...] = ()  # zones, and the servers it asks for them recursively
     resolvers: tuple[str, ...] = ()  # node names, in the order of its resolv.conf; of a host or the gateway
     on_lab_clock: bool = False
     extra_config: str = ""  # lines the declaration adds to the program's configuration
@@ -95,6 +97,11 @@ class Node:
     def addresses(self) -> tuple[str, str]:
         """IPv4 and IPv6 address as text."""
         return str(self.ipv4), str(self.ipv6)
+
+    @property
+    def caches(self) -> bool:
+        """Whether it remembers what others told it: a resolver does, and a recursive server."""
+        return self.role is Role.RESOLVER or self.recursive
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from statistics import median
@@ -29,38 +26,18 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import Lab, labs
-from lab.agent.protocol import Query
-from lab.faults.link import LinkFault
 from lab.runtime import compose
 from lab.runtime.engine import connect
 from lab.runtime.images import ensure_images
 from lab.runtime.parallel import each
 from lab.runtime.status import status
 from lab.topology.declaration import Declaration, Gateway, Network
+from tests.bench import links, messages, observe
+from tests.bench.figures import Figure, spread, throughput, timed
 
 ROUNDS = 3
-QUERIES = 5000
 SUBNET = 200 + os.getpid() % 50  # not always the same: a network that Docker fails to remove must not end the next run
 FREE = Network(ipv4=IPv4Network(f"10.53.{SUBNET}.0/24"), ipv6=IPv6Network(f"fd53:0:0:{SUBNET}::/64"))
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured figure; `note` says beside what it stands."""
-
-    what: str
-    value: str
-    note: str = ""
-
-
-def timed(action: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    action()
-    return time.perf_counter() - began
-
-
-def spread(values: list[float]) -> str:
-    return f"{median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
 
 
 def starting() -> Iterator[Figure]:
@@ -166,10 +143,6 @@ def running() -> Iterator[Figure]:
             )
 
 
-def throughput(lab: Lab, question: Query) -> float:
-    return QUERIES / timed(lambda: lab.ask([question] * QUERIES, window=64))
-
-
 def clock_cost() -> Iterator[Figure]:
     """The same resolvers with and without the lab's clock, asked in turn."""
     declaration = labs.load("textbook")
@@ -189,71 +162,6 @@ def clock_cost() -> Iterator[Figure]:
                 f"{ours:.0f} q/s, {theirs:.0f} without",
                 f"{1 - ours / theirs:+.1%} cost",
             )
-
-
-def faults() -> Iterator[Figure]:
-    """Faults on links: to inject and to heal, how exact a delay is, how many packets a conditioner takes."""
-    ensure_images(connect(), ["conditioner"])
-    with Lab.temporary("minimal", name=f"bench-{os.getpid()}") as lab:
-        took: list[tuple[float, float]] = []
-        for _ in range(20):
-            began = time.perf_counter()
-            fault = lab.fault("latency", "tld", delay="1ms")
-            took.append((time.perf_counter() - began, timed(fault.heal)))
-        (first, _), *later = took
-        yield Figure("first fault on a node", f"{first * 1000:.0f} ms", "helper started, measured before and after")
-        inject, heal = (median(values) for values in zip(*later, strict=True))
-        yield Figure("later ones", f"{inject * 1000:.0f} ms, healed in {heal * 1000:.0f} ms (median of 19)")
-        healthy, latest = latencies(lab)
-        for asked in (5, 50, 200):
-            with lab.fault("latency", "tld", delay=f"{asked}ms"):
-                median, late = latencies(lab)
-            yield Figure(
-                f"{asked} ms at 2000 q/s",
-                f"median {median:.2f} ms, 99 % below {late:.2f} ms",
-                f"healthy: median {healthy:.2f} ms, 99 % below {latest:.2f} ms",
-            )
-        for rate in (5000, 10000, 20000, 40000, 60000, 80000):
-            yield flood(lab, rate, healthy)
-
-
-def latencies(lab: Lab, rate: int = 2000, seconds: float = 3.0) -> tuple[float, float]:
-    """Median and 99th percentile of the round trips of an open loop, milliseconds, from the actual send times."""
-    queries = [
-        lab.question(".", "NS", at="tld", recurse=False, when=number / rate) for number in range(int(rate * seconds))
-    ]
-    taken = sorted(answer.attempts[-1].latency for answer in lab.ask(queries) if answer.answered)
-    return median(taken) * 1000, taken[len(taken) * 99 // 100] * 1000
-
-
-FLOOD = """python3 -c '
-import socket, time
-flood = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-flood.connect(("{address}", 53))
-began, sent = time.monotonic(), 0
-while (now := time.monotonic() - began) < 3:
-    for _ in range(int(now * {rate}) - sent):
-        flood.send(b"flood")
-        sent += 1
-    time.sleep(0.0005)
-print(sent)
-'"""
-
-
-def flood(lab: Lab, rate: int, healthy: float) -> Figure:
-    """Datagrams too short for DNS through a delay of 50 ms; some queries among them show how exact it still is."""
-    fault = lab.fault("latency", "tld", delay="50ms", transport="udp")
-    assert isinstance(fault, LinkFault)
-    with fault, ThreadPoolExecutor(1) as pool:
-        address = lab.topology.nodes["tld"].ipv4
-        sending = pool.submit(lab.node("host").run, FLOOD.format(address=address, rate=rate))
-        median, _ = latencies(lab, rate=100)
-        sent = int(sending.result()) + 300
-        state = fault.state
-    taken = state.matched / sent if state else 0.0
-    return Figure(
-        f"{sent / 3:.0f} packets/s offered", f"{taken:.1%} taken, median {median - healthy:.2f} ms", "50 ms asked"
-    )
 
 
 def processes() -> Iterator[Figure]:
@@ -277,7 +185,10 @@ GROUPS = {
     "starting": starting,
     "running": running,
     "clock": clock_cost,
-    "faults": faults,
+    "faults": links.faults,
+    "messages": messages.figures,
+    "links": links.declared,
+    "observe": observe.figures,
     "processes": processes,
     "tests": tests,
 }

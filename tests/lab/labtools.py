@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import dns.message
 import dns.rdata
@@ -32,6 +33,21 @@ PATIENCE = 11.0
 WITHIN = 30.0  # seconds for something to come about, on a busy machine
 # What a client with that patience sees when no server answers: Unbound goes on for more than a minute.
 GIVES_UP = {"bind": "SERVFAIL", "unbound": "TIMEOUT"}
+
+
+class Ended(NamedTuple):
+    """How one run of dnslab ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ended]
 
 
 def tiny(**changes: object) -> Declaration:

@@ -11,10 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-from labtools import eventually
+from labtools import Ended, Run, eventually
 
 from lab import Lab, labs
 from lab.cli import main, output
@@ -32,19 +31,6 @@ with Lab.temporary("minimal", name=sys.argv[1]):
     input()
 """  # a program that has a lab for as long as it lives
 SILENCE = "3600"  # seconds: a time-out that a test does not live to see
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="module")

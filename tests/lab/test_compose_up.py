@@ -26,6 +26,10 @@ ASKED = {
         "gaia.cs.umass.edu A": {"203.0.113.119"},
         "www.example.org AAAA": {"2001:db8:20::20"},
     },
+    "recursive": {
+        "www.example.com A": {"192.0.2.80"},
+        "gaia.cs.umass.edu A": {"203.0.113.119"},
+    },
     "central": {
         "www.example.com A": {"192.0.2.80"},
         "gaia.cs.umass.edu A": {"203.0.113.119"},

@@ -15,7 +15,8 @@ from lab.agent import conditioner
 from lab.agent.conditioner import Conditioner
 from lab.agent.firewall import REJECTED
 from lab.agent.loop import Loop
-from lab.agent.nfqueue import IN, OUT, Packet
+from lab.agent.nfqueue import ARRIVING, IN, OUT, Packet
+from lab.agent.redirect import REDIRECTED
 
 PEER, OTHER, NODE = "10.53.0.11", "10.53.0.12", "10.53.0.20"
 
@@ -47,6 +48,9 @@ class FakeQueue:
 
     def accept_marked(self, id: int, mark: int) -> tuple[Any, ...]:
         return ("mark", id, mark)
+
+    def accept_changed(self, id: int, content: bytes) -> tuple[Any, ...]:
+        return ("change", id, content)
 
     def drop(self, id: int) -> tuple[Any, ...]:
         return ("drop", id)
@@ -188,6 +192,54 @@ def test_rejected_packets_are_marked_and_lost_ones_are_lost(bench: Bench, owner:
     assert bench.verdicts(1) == [("drop", 2)]
 
 
+def answer(id: int, *, hook: int = OUT, peer: str = PEER) -> Packet:
+    """An answer over UDP: an id, QR and AA, a question of which nobody asks more than that it can be read."""
+    message = bytes([0x12, 0x34, 0x84, 0, 0, 1, 0, 0, 0, 0, 0, 0]) + bytes([1]) + b"a" + bytes([0, 0, 1, 0, 1])
+    ends = (peer, NODE) if hook == IN else (NODE, peer)
+    udp = bytes([0, 53, 16, 0, 0, 8 + len(message), 0, 0]) + message
+    head = bytes([0x45, 0, 0, 20 + len(udp), 0, 0, 0, 0, 64, 17, 0, 0])
+    return Packet(id, hook, 0, head + b"".join(ip_address(end).packed for end in ends) + udp)
+
+
+def test_messages_are_changed_on_their_way_and_counted(bench: Bench, owner: socket.socket) -> None:
+    match = {"message": "response", "name": "a."}
+    bench.add(owner, "m", {"kind": "wrong-id"}, match=match, directions=["out"], transports=["udp"], peers=[PEER])
+    bench.add(owner, "slow", {"kind": "delay", "mean": 0.01}, directions=["out"])
+    bench.queue.arrive(answer(1), answer(2, peer=OTHER), answer(3, hook=IN))
+    verdicts = sorted(bench.verdicts(3), key=lambda verdict: verdict[1])
+    assert [verdict[0] for verdict in verdicts] == ["change", "accept", "accept"]
+    assert verdicts[0][2][28:30] == bytes([0x12 ^ 0xFF, 0x34 ^ 0xFF])
+    states = {state["rule"]["id"]: state for state in bench.ask(owner, "list")["rules"]}
+    assert [states["m"][count] for count in ("seen", "matched", "acted")] == [3, 1, 1]
+    assert [states["slow"][count] for count in ("seen", "matched", "acted")] == [3, 2, 2]
+
+
+def test_a_message_that_is_dropped_or_late(bench: Bench, owner: socket.socket) -> None:
+    which = {"match": {"message": "response"}, "transports": ["udp"], "directions": ["out"]}
+    bench.add(owner, "late", {"kind": "message-delay", "delay": 0.05}, **which)
+    began = time.monotonic()
+    bench.queue.arrive(answer(1))
+    assert bench.verdicts(1) == [("accept", 1)]
+    assert time.monotonic() - began >= 0.05
+    bench.add(owner, "gone", {"kind": "message-drop"}, **which)
+    bench.queue.arrive(answer(2))
+    assert bench.verdicts(1) == [("drop", 2)]
+
+
+def test_the_first_packet_of_a_connection_is_marked_for_the_proxy(
+    bench: Bench, owner: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.made._proxy, "listen", lambda _wanted: None)
+    head = bytes([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]) + ip_address(PEER).packed + ip_address(NODE).packed
+    syn = Packet(1, ARRIVING, 0, head + bytes([16, 0, 0, 53, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2]) + bytes(6))
+    bench.add(owner, "m", {"kind": "wrong-id"}, match={"message": "response"}, directions=["out"])
+    bench.queue.arrive(syn)
+    assert bench.verdicts(1) == [("mark", 1, REDIRECTED)]
+    bench.ask(owner, "remove", rules=["m"])
+    bench.queue.arrive(syn)
+    assert bench.verdicts(1) == [("accept", 1)], "a connection that no rule is about goes straight on"
+
+
 def test_a_removed_rule_leaves_its_counters(bench: Bench, owner: socket.socket) -> None:
     bench.add(owner, "a", {"kind": "drop"})
     bench.queue.arrive(packet(1))
@@ -229,6 +281,60 @@ def test_what_iptables_refuses_is_no_rule(bench: Bench, owner: socket.socket) ->
     assert bench.ask(owner, "list")["rules"] == []
 
 
+def declare(bench: Bench, owner: socket.socket, **delays: float) -> dict[str, Any]:
+    """One rule a name, that delays by so many seconds."""
+    rules = [
+        {"id": name, "effect": {"kind": "delay", "mean": delay}, "directions": ["in"]} for name, delay in delays.items()
+    ]
+    return bench.ask(owner, "declare", rules=rules)
+
+
+def test_declared_links_have_no_owner_and_no_end(bench: Bench) -> None:
+    with bench.connect() as owner:
+        assert declare(bench, owner, near=0.01, far=0.02) == {"id": 1, "declared": 2}
+        bench.add(owner, "fault", {"kind": "drop"})
+        listed = bench.ask(owner, "list")
+        assert [state["rule"]["id"] for state in listed["rules"]] == ["fault"]
+        assert [(state["rule"]["id"], state["left"]) for state in listed["links"]] == [("near", None), ("far", None)]
+        assert len(bench.ask(owner, "remove")["removed"]) == 1, "healing leaves them"
+        assert bench.ask(owner, "remove", rules=["near"])["removed"] == []
+    bench.turn(lambda: not bench.made._owners)
+    assert bench.firewall.rules == ["near", "far"]
+    assert bench.made._alone.callback is None, "it does not end while links are declared"
+    with bench.connect() as owner:
+        assert declare(bench, owner) == {"id": 1, "declared": 0}
+    bench.turn(lambda: not bench.made._owners)
+    assert bench.made._alone.callback is not None
+
+
+def test_declaring_again_changes_only_what_has_changed(bench: Bench, owner: socket.socket) -> None:
+    declare(bench, owner, near=0.001, far=0.001)
+    bench.queue.arrive(packet(1))
+    bench.verdicts(1)
+    declare(bench, owner, near=0.001, far=0.002, new=0.001)
+    counted = {state["rule"]["id"]: state["acted"] for state in bench.ask(owner, "list")["links"]}
+    assert counted == {"near": 1, "far": 0, "new": 0}
+
+
+def test_a_declared_link_and_a_fault_add_up(bench: Bench, owner: socket.socket) -> None:
+    declare(bench, owner, near=0.02)
+    bench.add(owner, "fault", {"kind": "delay", "mean": 0.02})
+    began = time.monotonic()
+    bench.queue.arrive(packet(1))
+    bench.verdicts(1)
+    assert time.monotonic() - began >= 0.04
+
+
+def test_damaged_packets_go_on_changed(bench: Bench, owner: socket.socket) -> None:
+    bench.add(owner, "a", {"kind": "damage", "share": 1.0})
+    arriving = packet(1)
+    bench.queue.arrive(arriving)
+    [(verdict, id, content)] = bench.verdicts(1)
+    assert (verdict, id) == ("change", 1)
+    assert len(content) == len(arriving.content)
+    assert sum((one ^ other).bit_count() for one, other in zip(content, arriving.content, strict=True)) == 1
+
+
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
@@ -237,6 +343,8 @@ def test_what_iptables_refuses_is_no_rule(bench: Bench, owner: socket.socket) ->
         ({"op": "add", "rule": {"id": "a", "effect": {"kind": "tarpit"}, "directions": ["in"]}}, "no effect"),
         ({"op": "remove", "rules": "a"}, "list of their ids"),
         ({"op": "restart", "rule": "a"}, "no rule a"),
+        ({"op": "declare", "rules": "a"}, "list of rules"),
+        ({"op": "declare", "rules": [{"id": "a", "effect": {"kind": "tarpit"}, "directions": ["in"]}]}, "no effect"),
     ],
 )
 def test_what_is_no_request_is_answered(

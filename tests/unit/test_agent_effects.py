@@ -9,6 +9,7 @@ import statistics
 
 import pytest
 
+from lab.agent.damage import damaged
 from lab.agent.effects import Fate, effect
 from lab.agent.protocol import ProtocolError
 
@@ -197,3 +198,72 @@ def test_effects_combine_in_any_order() -> None:
 def test_what_is_no_effect_is_refused(spec: dict[str, object], text: str) -> None:
     with pytest.raises(ProtocolError, match=text):
         effect(spec, 1)
+
+
+def chi_square(lengths: list[int], leave: float, bins: int) -> float:
+    """Of burst lengths against the geometric distribution: 1 to `bins` packets, and all longer ones together."""
+    expected = [len(lengths) * leave * (1 - leave) ** (length - 1) for length in range(1, bins + 1)]
+    observed = [sum(found == length for found in lengths) for length in range(1, bins + 1)]
+    expected.append(len(lengths) - sum(expected))
+    observed.append(len(lengths) - sum(observed))
+    return sum((seen - wanted) ** 2 / wanted for seen, wanted in zip(observed, expected, strict=True))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_burst_lengths_are_geometric(seed: int) -> None:
+    enter, leave = 0.05, 0.25
+    lost = [fate.lost for fate in fates({"kind": "gilbert-elliott", "enter": enter, "leave": leave}, seed, 100_000)]
+    bursts = [len(list(run)) for gone, run in itertools.groupby(lost) if gone]
+    # 12 bins and the rest: 12 degrees of freedom, 99.9 % of which are below 32.9. Independent losses fail it by far.
+    assert chi_square(bursts, leave, 12) < 32.9
+    share = enter / (enter + leave)
+    alone = [fate.lost for fate in fates({"kind": "loss", "share": share}, seed, 100_000)]
+    assert chi_square([len(list(run)) for gone, run in itertools.groupby(alone) if gone], leave, 12) > 1000
+
+
+def test_order_is_kept_each_way_by_itself() -> None:
+    spec = {"kind": "delay", "mean": 0.05, "distribution": "uniform", "jitter": 0.05, "reorder": False}
+    made, last = effect(spec, 1), {1: 0.0, 3: 0.0}
+    waited = 0
+    for number in range(2000):
+        hook, now = (1, 3)[number % 2], 1000 + number * 0.001
+        fate = Fate(hook)
+        made.apply(fate, 100, now)
+        assert now + fate.delay > last[hook]
+        waited += fate.delay > 0.1
+        last[hook] = now + fate.delay
+    assert waited == 0, "nobody waits for what goes the other way, or longer than the longest delay"
+
+
+@pytest.mark.parametrize("bits", [1, 5])
+def test_damage_is_a_share_of_packets_and_some_bits_of_each(bits: int) -> None:
+    found = fates({"kind": "damage", "share": 0.3, "bits": bits})
+    hit = [fate.damage for fate in found if fate.damage]
+    assert abs(len(hit) - 0.3 * N) <= SIGMAS * math.sqrt(N * 0.3 * 0.7)
+    assert all(len(places) == bits and all(0 <= place < 1 for place in places) for places in hit)
+
+
+@pytest.mark.parametrize(
+    ("head", "start"),
+    [(bytes([0x45]) + bytes(19), 28), (bytes([0x46]) + bytes(23), 32), (bytes([0x60]) + bytes(39), 48)],
+)
+def test_bits_are_flipped_behind_the_ports(head: bytes, start: int) -> None:
+    content = head + bytes(8 + 100)
+    for place in (0.0, 0.5, 0.999):
+        changed = damaged(content, [place])
+        [where] = [index for index, octet in enumerate(changed) if octet != content[index]]
+        assert where >= start
+        assert changed[where].bit_count() == 1
+    assert (
+        sum(octet.bit_count() for octet in damaged(content, [0.5] * 9))
+        == sum(octet.bit_count() for octet in content) + 9
+    ), "no bit is flipped back"
+    assert damaged(head + bytes(8), [0.3]) != head + bytes(8), "one with nothing behind the ports is damaged at its end"
+
+
+def test_oversize_spares_what_just_fits() -> None:
+    made = effect({"kind": "oversize", "above": 512}, 1)
+    for size, lost in ((100, False), (512, False), (513, True)):
+        fate = Fate()
+        assert made.apply(fate, size, 0.0) is lost
+        assert fate.lost is lost

@@ -196,7 +196,7 @@ def test_repeated_questions_are_counted_and_measured(capsys: pytest.CaptureFixtu
     ],
 )
 def test_what_is_asked_for_what_is_typed(typed: tuple[str, str | None], asked: tuple[str, str]) -> None:
-    assert asking._question(*typed) == asked
+    assert asking.question_of(*typed) == asked
 
 
 # Numbers and lines.

@@ -10,9 +10,11 @@ import pytest
 from lab import labs
 from lab.agent.conditions import State
 from lab.agent.effects import effect
+from lab.agent.messages import MessageRule
 from lab.errors import BadInput
-from lab.faults import kind, kinds, plan
+from lab.faults import kind, kinds, measuring, plan
 from lab.faults.link import LinkPlan
+from lab.faults.matching import question
 from lab.faults.measuring import Evidence, Observation, pair
 from lab.faults.values import show_rate, show_time
 from lab.topology.derive import derive
@@ -25,10 +27,16 @@ NEEDED: dict[str, dict[str, Any]] = {
     "duplicate": {"share": 0.5},
     "reorder": {"share": "25%"},
     "rate": {"rate": "64kbit"},
+    "dns-delay": {"delay": "80ms"},
+    "slow-drip": {"rate": 20},
+    "ttl": {"ttl": 5},
+    "corrupt": {"share": "20%"},
+    "oversize": {"above": "512B"},
+    "partition": {"to": "resolver-1"},
 }
 
 
-def planned(name: str, node: str = NODE, **how: Any) -> Any:
+def planned(name: str, node: str = NODE, /, **how: Any) -> Any:
     return plan(TEXTBOOK, name, node, how)
 
 
@@ -57,7 +65,7 @@ def test_every_fault_can_be_planned_and_described(name: str) -> None:
     json.dumps(made.about())
     if isinstance(made, LinkPlan):
         rule = made.rule()
-        effect(rule.effect, rule.seed)  # the conditioner understands it
+        MessageRule(rule) if rule.match else effect(rule.effect, rule.seed)  # the conditioner understands it
         assert rule.about["words"] == made.describe()
 
 
@@ -96,11 +104,38 @@ def test_every_fault_can_be_planned_and_described(name: str) -> None:
         ("loss", {"share": 0.1, "bad_loss": 0.5}, "add burst"),
         ("loss", {"share": 0.6, "burst": 3, "bad_loss": 0.5}, "below bad_loss"),
         ("loss", {"share": 0.9, "burst": 2}, "make burst longer"),
+        ("latency", {"delay": "5ms", "reorder": "never"}, "yes or no"),
+        ("corrupt", {"share": "20%", "bits": 65}, "from 1 to 64"),
+        ("oversize", {"above": "512"}, "unit is missing"),
+        ("oversize", {"above": "60B"}, "from 68 to 32000 octets"),
+        ("partition", {}, "two sides"),
+        ("partition", {"to": NODE}, "one side lies within the other"),
         ("rate", {"rate": "64"}, "unit is missing"),
         ("rate", {"rate": "64kbit", "queue": "1GB"}, "write 1500B"),
         ("blackhole", {"share": 0.5}, "has no parameter 'share'"),
         ("stop", {"to": "root-a"}, r"stop has no to \(it is a fault of a whole node"),
         ("lattency", {}, "did you mean 'latency'"),
+        ("servfail", {"share": 0.5, "every": 2}, "servfail: share is by chance, every is exact"),
+        ("servfail", {"name": "a.com", "under": "com"}, "give one of them"),
+        ("servfail", {"name": "a..com"}, "empty label"),
+        ("servfail", {"name": "a\\.com"}, "without escapes"),
+        ("servfail", {"under": "*.com"}, "those are for name"),
+        ("servfail", {"type": "ADRESS"}, "unknown type"),
+        ("servfail", {"type": "A,"}, "unknown type"),
+        ("servfail", {"of": "queries"}, "has no parameter 'of'"),
+        ("dns-delay", {"delay": "1s", "of": "question"}, "one of answers, queries"),
+        ("dns-delay", {"delay": "0s"}, "from 100us"),
+        ("wrong-address", {"ipv4": "10.53.0.1"}, "only addresses for documentation: 192.0.2.0/24"),
+        ("wrong-address", {"ipv4": "2001:db8::1"}, "an IPv4 address"),
+        ("wrong-address", {"ipv6": "fd53::1"}, "only addresses for documentation"),
+        ("wrong-address", {"ipv4": "web"}, "IPv4 or IPv6 address"),
+        ("ttl", {}, "needs ttl"),
+        ("ttl", {"ttl": -1}, "from 0 to 2147483647"),
+        ("lame", {"referral": "down"}, "one of upward, none"),
+        ("truncate", {"transport": "tcp"}, "only be over UDP"),
+        ("early-close", {"transport": "udp"}, "only be over TCP"),
+        ("slow-drip", {"rate": 0}, "from 1 to below"),
+        ("slow-drip", {"rate": 20, "to": NODE}, "not its own peer"),
     ],
 )
 def test_bad_input_comes_with_advice(name: str, how: dict[str, Any], advice: str) -> None:
@@ -135,6 +170,19 @@ def test_gilbert_elliott_from_share_and_burst() -> None:
     stationary = spec["enter"] / (spec["enter"] + spec["leave"])
     assert stationary * spec["bad_loss"] == pytest.approx(0.2)
     assert spec["leave"] == pytest.approx(0.25)
+
+
+def test_a_partition_leaves_those_on_both_sides_alone() -> None:
+    made = plan(TEXTBOOK, "partition", "tld", {"to": ["resolver-1,gtld-1", "org-1"]})
+    assert [node.name for node in made.nodes] == ["gtld-2", "cctld-1"]
+    assert [node.name for node in made.options.to] == ["resolver-1"]
+    assert "between any of gtld-2, cctld-1 and resolver-1, either way, is lost" in made.describe()
+
+
+def test_where_large_packets_are_lost_is_where_answers_go() -> None:
+    made = planned("oversize", above="512B")
+    assert "that gtld-1 sends to anybody is lost if it has more than 512 octets" in made.describe()
+    assert pair(TEXTBOOK, made.nodes[0], (), ("out",), query_tells=True).asker is made.nodes[0]
 
 
 def test_seeds() -> None:
@@ -193,6 +241,27 @@ def test_loss_has_to_be_seen_unless_chance_explains_it() -> None:
     assert not judged("loss", seen(), 12, 3, share=None, every=3)
 
 
+def test_a_declared_link_is_not_taken_for_the_fault() -> None:
+    made = planned("latency", delay="80ms")
+    state = State(made.rule(), 5, 5, 5, 1.0)
+    assert not made.kind.judge(made.values, Evidence(seen(), seen(least=0.1), state, 1, declared=0.1)).bites
+    assert made.kind.judge(made.values, Evidence(seen(), seen(least=0.18), state, 1, declared=0.1)).bites
+
+
+def test_damage_has_to_be_found_by_the_receiver() -> None:
+    made = planned("corrupt", share="50%")
+    state = State(made.rule(), 20, 20, 9, 1.0)
+    assert not made.kind.judge(made.values, Evidence(seen(), seen(), state, 1)).bites
+    assert made.kind.judge(made.values, Evidence(seen(), seen(), state, 1, checksum_errors=9)).bites
+
+
+def test_wrong_checksums_are_read_from_the_kernels_tables() -> None:
+    snmp = (
+        "Tcp: InErrs InCsumErrors\nTcp: 7 2\nUdp: InErrors InCsumErrors MemErrors\nUdp: 9 3 0\nUdpLite: InCsumErrors\n"
+    )
+    assert measuring._wrong_checksums(snmp + "UdpLite: 100\nUdp6InErrors 8\nUdp6InCsumErrors 4\n") == 9
+
+
 def test_blackhole_and_reject_are_total() -> None:
     assert judged("blackhole", seen(answered=0), 3, 3)
     assert not judged("blackhole", seen(answered=1), 3, 3)
@@ -240,6 +309,49 @@ def test_several_nodes_are_meant_by_a_list_a_role_or_a_zone(target: str | list[s
     assert [node.name for node in made.nodes] == nodes
     assert made.about()["node"] == ",".join(nodes)
     assert all(node in made.describe() for node in nodes)
+
+
+def test_the_words_of_a_message_fault_say_which_messages() -> None:
+    made = planned("servfail", under="com", type="a", every=3, to="resolver-1")
+    assert made.describe().startswith(
+        "Every answer over UDP and TCP for com. and below of type A if it is number 3, 6 and so on "
+        "that gtld-1 sends to resolver-1 says SERVFAIL and nothing else"
+    )
+    queries = planned("dns-drop", of="queries", direction="in", transport="udp").describe()
+    assert queries.startswith("Every query over UDP that arrives at gtld-1 from anybody vanishes")
+
+
+@pytest.mark.parametrize(
+    ("node", "how", "asker", "answerer"),
+    [
+        (NODE, {}, "host", NODE),
+        (NODE, {"to": "resolver-1"}, "resolver-1", NODE),
+        ("resolver-1", {}, "host", "resolver-1"),
+        ("resolver-1", {"direction": "in"}, "resolver-1", "example-1"),
+        ("resolver-1", {"direction": "in", "to": NODE}, "resolver-1", NODE),
+        ("host", {"direction": "in"}, "host", "resolver-1"),
+    ],
+)
+def test_who_asks_whom_about_messages(node: str, how: dict[str, Any], asker: str, answerer: str) -> None:
+    ends = planned("servfail", node, name="www.example.com", **how).ends(TEXTBOOK)
+    assert (ends.asker.name, ends.answerer.name) == (asker, answerer)
+
+
+@pytest.mark.parametrize(
+    ("how", "node", "asked"),
+    [
+        ({}, "example-1", ("example.com.", "A")),
+        ({"name": "www.example.com", "type": "AAAA"}, "example-1", ("www.example.com.", "AAAA")),
+        ({"name": "*.example.com", "type": "SRV"}, "example-1", ("_sip._tcp.example.com.", "SRV")),
+        ({"under": "mail.example.com"}, "example-1", ("mail.example.com.", "A")),
+        ({"type": "MX"}, "example-1", ("example.com.", "MX")),
+        ({"name": "no?such.*.org", "type": "TXT"}, "example-1", ("nopsuch.probe.org.", "TXT")),
+        ({"under": "example.net"}, "example-1", ("example.net.", "A")),
+    ],
+)
+def test_what_is_asked_to_measure_a_message_fault(how: dict[str, str], node: str, asked: tuple[str, str]) -> None:
+    made = planned("servfail", node, **how)
+    assert question(TEXTBOOK, TEXTBOOK.nodes[node], made.values, ("A",)) == asked
 
 
 def test_a_fault_of_a_node_has_no_direction() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import dns.name
 import pytest
 from dns.name import Name
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab import labs
@@ -124,6 +124,7 @@ def test_a_serial_wraps() -> None:
 # Several
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from(EDITS_OF_EXAMPLE + EDITS_OF_COM), max_size=6), st.randoms(use_true_random=False))
 def test_edits_are_taken_back_in_any_order(edits: list[Edit], random: Any) -> None:
     """Whatever is left is a zone with one SOA, first, and one TTL an RRset; with nothing left it is that of before."""
@@ -241,8 +242,8 @@ def test_some_servers_of_a_zone_make_it_inconsistent_and_that_is_said() -> None:
         ("bump-serial", "example.com", {"to": "root-a"}, "fault of zone data"),
         ("clock-skew", "gtld-1", {"by": "1h"}, r"clock of the machine.*\{program: knot, clock: lab\}"),
         ("clock-skew", "host", {"by": "1h"}, "runs no server program"),
-        ("clock-skew", "resolver-1", {"by": "0s"}, "not 0"),
-        ("clock-skew", "resolver-1", {"by": "3651d"}, "at the most"),
+        ("clock-skew", "resolver-1", {"by": "0s"}, "from 1ms to 8760h"),
+        ("clock-skew", "resolver-1", {"by": "-8761h"}, "to 8760h"),
         ("clock-skew", "resolver-1", {"by": "5"}, "unit is missing"),
         ("crash-loop", "gtld-1", {"period": "100ms"}, "from 500ms"),
         ("slow-start", "gtld-1", {}, "needs delay"),

@@ -14,6 +14,7 @@ from dns.name import from_text, root
 
 from lab.errors import BadInput
 from lab.software import program as software
+from lab.software.cached import read_cache
 from lab.topology.model import Node, Origin, Record, Role, Topology, Zone
 
 REPOSITORY = Path(__file__).parents[2]
@@ -210,6 +211,29 @@ def test_bind_resolves_for_the_lab_alone() -> None:
     assert "recursion no;" in settings(server("bind", Role.AUTHORITY))
 
 
+def test_bind_is_an_authority_and_a_resolver_in_one() -> None:
+    below = server("bind", name="tld", last=7)
+    recursive = server("bind", Role.ROOT, recursive=True, zones=(root,), forwards=((EXAMPLE, ("tld",)),))
+    lines = software.render(recursive, lab(recursive, below))["named.conf"]
+    for line in (
+        "    recursion yes;",
+        'zone "example.net." {\n    type forward;\n    forward only;',
+        "{ 10.59.0.7; };",
+    ):
+        assert line in lines
+    assert "type hint" not in lines  # it serves the root itself
+    assert "type hint" in software.render(replace(recursive, role=Role.TLD), lab(recursive, below))["named.conf"]
+
+
+@pytest.mark.parametrize("program", ["bind", "unbound"])
+def test_resolvers_forward_to_a_recursive_root(program: str) -> None:
+    resolver = server(program, Role.RESOLVER, "resolver", 9, forwards=((root, ("ns1",)),))
+    text = "".join(software.render(resolver, lab(resolver, server("bind", recursive=True))).values())
+    assert {"bind": "forward only;\n    forwarders { 10.59.0.2; };", "unbound": "forward-addr: 10.59.0.2"}[
+        program
+    ] in text
+
+
 @pytest.mark.parametrize(("name", "role"), EVERY_SERVER)
 def test_the_same_lab_gives_the_same_text(name: str, role: Role) -> None:
     node = server(name, role)
@@ -341,3 +365,44 @@ def test_named_checkzone(tmp_path: Path) -> None:
 def test_kzonecheck(tmp_path: Path) -> None:
     placed(server("knot", Role.ROOT, zones=(root, EXAMPLE)), tmp_path)
     checked("kzonecheck", "-o", ".", tmp_path / "lab/ns1/zones/root.zone")
+
+
+# The cache as a program lists it
+
+
+UNBOUND_CACHE = """\
+START_RRSET_CACHE
+;rrset 86396 2 0 2 0
+example.com.	86396	IN	NS	ns1.example.com.
+example.com.	86396	IN	NS	ns2.example.com.
+END_RRSET_CACHE
+"""
+BIND_CACHE = """\
+;
+; Start view _default
+;
+; using a 0 second stale ttl
+$DATE 20261125163957
+; glue
+com.			172796	NS	a.gtld-servers.net.
+			172796	IN NS	b.gtld-servers.net.
+; authanswer
+nosuch.com.		896	\\-ANY	;-$NXDOMAIN
+; com. SOA a.gtld-servers.net. hostmaster.com. 1 7200 900 1209600 900
+ns1.example.com.	172796	AAAA	fd53::18
+"""
+
+
+def test_the_cache_of_unbound_is_read() -> None:
+    assert list(read_cache(UNBOUND_CACHE)) == [
+        ("example.com.", 86396, "NS", "ns1.example.com."),
+        ("example.com.", 86396, "NS", "ns2.example.com."),
+    ]
+
+
+def test_the_cache_of_bind_is_read() -> None:
+    assert list(read_cache(BIND_CACHE)) == [
+        ("com.", 172796, "NS", "a.gtld-servers.net."),
+        ("com.", 172796, "NS", "b.gtld-servers.net."),
+        ("ns1.example.com.", 172796, "AAAA", "fd53::18"),
+    ]

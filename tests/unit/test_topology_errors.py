@@ -17,7 +17,7 @@ from lab.topology.problems import DeclarationError
 
 TEXTBOOK = Path(__file__).parents[2] / "compose/textbook/lab.yaml"
 PROGRAMS = {
-    "bind": ("authority", "resolver"),
+    "bind": ("authority", "recursive authority", "resolver"),
     "knot": ("authority",),
     "nsd": ("authority",),
     "unbound": ("resolver",),
@@ -124,6 +124,12 @@ def test_the_lab_of_these_tests_is_right() -> None:
         ),
         ("  tld: nsd", "  tld: unbound # WRONG", ["can't be an authority: 'unbound'"]),
         ("  resolver: unbound", "  resolver:\n    program: knot # WRONG", ["can't be a resolver: 'knot'"]),
+        (
+            "  tld: nsd",
+            "  tld:\n    recursive: true\n    program: nsd # WRONG",
+            ["can't be a recursive authority: 'nsd'", "(recursive authority: bind)"],
+        ),
+        ("  root: knot", "  root: {program: bind, recursive: 2 d} # WRONG", ["should be a valid boolean"]),
         (HOST, "host: {resolvers: [resolvr]} # WRONG", ["no resolver 'resolvr'; did you mean 'resolver'?"]),
         (HOST, "tld: {resolvers: [resolver]} # WRONG", ["a node 'tld' under 'servers' too; rename one"]),
         (HOST, "gateway: {resolvers: [resolver]} # WRONG", ["rename one"]),
@@ -257,6 +263,19 @@ def test_everything_is_told_at_once_by_line() -> None:
         .replace("name: host.example.com", "name: ns.example.com")
     )
     assert [line for line, _ in problems(text)] == [2, 9, 10, 15, 20]
+
+
+def test_a_zone_is_recursive_or_not() -> None:
+    text = LAB.replace(TLD, "com: {servers: [tld, authority]}").replace(
+        "tld: nsd", "tld: {program: bind, recursive: yes}"
+    )
+    assert problems(text.replace("yes", "true")) == [
+        (
+            5,
+            "tld is recursive and authority is not; whoever asks for the zone cannot know whom it will get: make all of"
+            " them `recursive: true`, or none",
+        )
+    ]
 
 
 def test_anchors_aliases_and_merge_keys_are_yaml_as_usual() -> None:

@@ -22,9 +22,9 @@ from lab.topology.model import Origin, Role, Topology, Zone
 from lab.topology.zonefile import hints_text, zone_text
 
 COMPOSE = Path(__file__).parents[2] / "compose"
-LABS = ("textbook", "minimal", "central")
+LABS = ("textbook", "minimal", "central", "wide-area", "recursive")
 PROGRAMS = {
-    "bind": ("authority", "resolver"),
+    "bind": ("authority", "recursive authority", "resolver"),
     "knot": ("authority",),
     "nsd": ("authority",),
     "unbound": ("resolver",),
@@ -161,6 +161,26 @@ def test_central_has_the_resolvers_and_the_host_of_textbook() -> None:
             [(n.name, n.program, n.hostname) for n in topology(lab).of_role(role)] for lab in ("textbook", "central")
         ]
         assert names[0] == names[1]
+
+
+# recursive: every query is
+
+
+def test_recursive_servers_forward_what_they_delegate_to_recursive_servers() -> None:
+    nodes = topology("recursive").nodes
+    forwards = {name: {zone.to_text(): servers for zone, servers in node.forwards} for name, node in nodes.items()}
+    assert forwards["root-a"] == {"com.": ("tld-1",), "edu.": ("tld-1",)}
+    assert forwards["tld-1"] == {"umass.edu.": ("umass-1",)}  # the server of example.com is not recursive
+    assert forwards["resolver-1"] == forwards["resolver-2"] == {".": ("root-a",)}
+    assert not any(forwards[name] for name in ("umass-1", "example-1", "cs-umass-1", "host"))
+    assert [node.name for node in nodes.values() if node.caches] == [
+        *("root-a", "tld-1", "umass-1", "resolver-1", "resolver-2")
+    ]
+    assert all(node.on_lab_clock == node.caches for node in nodes.values())
+
+
+def test_nobody_forwards_without_recursive_servers() -> None:
+    assert not any(node.forwards or node.recursive for node in topology("textbook").nodes.values())
 
 
 # the example of docs/lab-file.md

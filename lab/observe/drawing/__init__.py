@@ -1,0 +1,1 @@
+"""A story shown: one module a form."""

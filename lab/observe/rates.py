@@ -1,0 +1,64 @@
+"""What each node does a second, for people who look on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from lab.observe.exchange import pair
+from lab.observe.message import Message
+from lab.observe.selection import seen_once
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The messages of one node in an interval, as far as they passed a node that is watched."""
+
+    received: int = 0  # queries that it got
+    sent: int = 0  # queries that it sent
+    rcodes: Mapping[str, int] = field(default_factory=dict)  # of the responses that it gave
+    truncated: int = 0  # responses among these in which TC is set
+    latency: float | None = None  # seconds from a query to the response that it gave, median; as seen at the tap
+
+    def to_json(self, seconds: float) -> dict[str, Any]:
+        """As plain data, a second, of an interval of so many; the latency in milliseconds."""
+        return {
+            "queries_per_second": round(self.received / seconds, 1),
+            "sent_per_second": round(self.sent / seconds, 1),
+            "rcodes_per_second": {rcode: round(number / seconds, 1) for rcode, number in self.rcodes.items()},
+            "truncated_per_second": round(self.truncated / seconds, 1),
+            "latency_ms": None if self.latency is None else round(self.latency * 1000, 3),
+        }
+
+
+def rates(messages: Iterable[Message], tapped: Collection[str]) -> dict[str, Rates]:
+    """The rates of every node, and address that is none, that sent or got one of the messages, in order of time."""
+    messages = list(messages)
+    received: Counter[str] = Counter()
+    sent: Counter[str] = Counter()
+    truncated: Counter[str] = Counter()
+    rcodes: dict[str, Counter[str]] = {}
+    for message in seen_once(messages, tapped):
+        if message.is_query:
+            received[message.receiver] += 1
+            sent[message.sender] += 1
+        else:
+            rcodes.setdefault(message.sender, Counter())[message.rcode] += 1
+            truncated[message.sender] += message.tc
+    latencies: dict[str, list[float]] = {}
+    for exchange in pair(messages)[0]:
+        if exchange.rtt is not None:
+            latencies.setdefault(exchange.query.receiver, []).append(exchange.rtt)
+    return {
+        name: Rates(
+            received[name],
+            sent[name],
+            dict(rcodes.get(name, Counter()).most_common()),
+            truncated[name],
+            median(latencies[name]) if name in latencies else None,
+        )
+        for name in dict.fromkeys((*received, *sent, *rcodes))
+    }
