@@ -48,6 +48,8 @@ def _reached(case: Case, arguments: Sequence[str], options: Options) -> Estimate
     since = max(bites)
     after = [one for one in case.lookups(options=options) if one.intended >= since and one.succeeded]
     old = [one.intended for one in after if all(record.data != arguments[0] for record in one.answer)]
+    if not after:
+        raise Unmeasured("nothing was asked after the change")
     last = max(old, default=since)
     new = [one.intended for one in after if one.intended > last]
     if not new:
