@@ -7,14 +7,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lab.cli import asking, experiments, faults, life, nodes, repair, time
+from lab.cli import asking, experiments, faults, life, nodes, repair, reports, time
 from lab.cli.options import Debug
 
 _SECTIONS = {
     "A lab's life": ("up", "down", "status", "labs"),
     "Ask it": ("query", "flush"),
     "Break it and mend it": ("stop", "start", "restart", "pause", "unpause", "fault", "faults", "heal", "time"),
-    "Experiment": ("run", "experiment"),
+    "Experiment": ("run", "experiment", "report"),
     "Look into it": ("logs", "shell", "render"),
     "This machine": ("doctor", "gc"),
 }
@@ -61,5 +61,5 @@ def _options(
         typer.echo(context.get_help())
 
 
-for group in (life, asking, nodes, faults, time, experiments, repair):
+for group in (life, asking, nodes, faults, time, experiments, reports, repair):
     group.register(app)

@@ -7,7 +7,7 @@ seconds; `failure` for what deviated and `error` for what is inconclusive, so th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
 from lab.experiments import telling
@@ -64,12 +64,14 @@ def _of_trial(journal: Journal, one: Seen) -> Iterator[_Case]:
     if trial.correctness:
         wrong = trial.correctness.get("wrong", 0)
         cases.append(
-            _Case(group, "no answer is wrong", "deviated" if wrong else "held", f"{wrong} wrong", "\n".join(trial.wrong))
+            _Case(
+                group, "no answer is wrong", "deviated" if wrong else "held", f"{wrong} wrong", "\n".join(trial.wrong)
+            )
         )
     if trial.outcome != "held" and all(case.outcome == "held" for case in cases):
         cases.append(_Case(group, "verdict", trial.outcome, trial.why))  # whatever it was, it does not pass
     for place, case in enumerate(cases):  # a case has no time of its own: the first takes that of its trial
-        yield case if place else _Case(*list(vars(case).values())[:-1], seconds=trial.seconds)
+        yield case if place else replace(case, seconds=trial.seconds)
 
 
 def _gate(journal: Journal, trial: Trial, group: str) -> _Case:

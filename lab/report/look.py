@@ -63,7 +63,14 @@ def look(status: str) -> Look:
     return _STATUSES.get(status, OTHER)
 
 
-SERIES = (("served", "-"), ("servfail", "--"), ("absent", "-."), ("refused", ":"), ("unreachable", "-"), ("other", "--"))
+SERIES = (
+    ("served", "-"),
+    ("servfail", "--"),
+    ("absent", "-."),
+    ("refused", ":"),
+    ("unreachable", "-"),
+    ("other", "--"),
+)
 """Colour and line style of the first, second, ... of several lines; after the last one it begins again."""
 
 

@@ -70,7 +70,8 @@ class Window:
 
 def windows(history: History) -> list[Window]:
     """The faults by when they were there; those of one kind that overlap are one."""
-    last, found = extent(history)[1], []
+    last = extent(history)[1]
+    found: list[Window] = []
     for fault in sorted(history.faults, key=lambda one: one.began):
         end = fault.ended if fault.ended is not None else last
         healed = fault.healed if fault.healed is not None else end

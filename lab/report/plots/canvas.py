@@ -72,8 +72,9 @@ class Canvas:
     key: str  # of what can be pointed at: unique in the page
     points: list[list[Any]] = field(default_factory=list)  # what is said of each mark, in the order of drawing
 
-    def axes(self, height: float, *, left: float = 0.86, bottom: float = 0.45, top: float = 0.4) -> Axes:
-        """The one set of axes of a plot; margins in inches, the same on the left for all, so that times align."""
+    def axes(self, inner: float, *, left: float = 0.86, bottom: float = 0.45, top: float = 0.4) -> Axes:
+        """The one set of axes of a plot, `inner` inches high; the left margin is that of all, so that times align."""
+        height = inner + top + bottom
         self.figure.set_figheight(height)
         width = self.figure.get_figwidth()
         axes = self.figure.add_axes(
@@ -149,7 +150,7 @@ def _name(axes: Axes, spans: Sequence[tuple[float, float, str]], height: float, 
 
 def legend(axes: Axes, handles: Sequence[Any] | None = None, *, above: float = 0.08) -> None:
     """The legend, `above` the axes by some inches, at the right; as many columns as its words leave room for."""
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     assert figure is not None
     size, box = figure.get_size_inches(), axes.get_position()
     words = [str(one.get_label()) for one in handles] if handles is not None else axes.get_legend_handles_labels()[1]
@@ -168,15 +169,15 @@ def columns(width: float, words: Sequence[str]) -> int:
     return max(1, min(len(words), int((width - 0.3) / each)))
 
 
-def latency_axis(axes: Axes, values: Sequence[float]) -> None:
-    """A logarithmic axis of seconds, labelled as people say them."""
+def latency_axis(axes: Axes, values: Sequence[float], *, headroom: float = 1.9) -> None:
+    """A logarithmic axis of seconds, labelled as people say them; `headroom`: how far above the greatest it goes."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     from lab.report.scale import LEAST, latency_words
 
     low, high = min(values, default=1e-3), max(values, default=1.0)
     axes.set_yscale("log")
-    axes.set_ylim(max(low, LEAST) / 1.6, max(high, LEAST * 10) * 1.9)
+    axes.set_ylim(max(low, LEAST) / 1.6, max(high, LEAST * 10) * headroom)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: latency_words(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

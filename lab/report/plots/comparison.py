@@ -81,7 +81,7 @@ def _lines(canvas: Canvas, case: Case, trials: Sequence[Trial], name: str, param
     shown = list(groups.items())[:_LINES]
     words = [*(label for label, _ in shown), "published", "predicted"]
     rows = math.ceil(len(words) / columns(canvas.figure.get_figwidth(), words))
-    axes = canvas.axes(3.0 + 0.19 * rows, top=0.18 + 0.19 * rows)
+    axes = canvas.axes(2.5, top=0.18 + 0.19 * rows)
     unit = next(trial.measurements[name].unit for trial in trials)
     places = sorted({value for trial in trials if (value := as_number(trial.parameters.get(parameter))) is not None})
     for place, (label, ones) in enumerate(shown):
@@ -128,7 +128,10 @@ def _rows(canvas: Canvas, case: Case, trials: Sequence[Trial], name: str) -> Non
     ]
     labels = [label or f"trial {trial.number}" for label, trial in zip(labels, trials, strict=True)]
     axes = canvas.axes(
-        0.95 + 0.3 * len(trials), left=0.3 + min(1.6, 0.075 * max(map(len, labels))), top=0.34 if not canvas.narrow else 0.75, bottom=0.5
+        0.1 + 0.32 * len(trials),
+        left=0.3 + min(1.6, 0.075 * max(map(len, labels))),
+        top=0.34 if not canvas.narrow else 0.75,
+        bottom=0.5,
     )
     unit = trials[0].measurements[name].unit
     found = [trial.measurements[name] for trial in trials]

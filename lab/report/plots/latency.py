@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.report.look import LOOKS, light
 from lab.report.plots.canvas import Canvas, Case, Plot, latency_axis, legend
-from lab.report.scale import LEAST, Point, points
+from lab.report.scale import LEAST, Point, points, windows
 
 _SIZES = ((1, 3.4), (2, 4.6), (10, 6.2))
 """Diameter of a mark, in points, from this many look-ups on."""
@@ -14,8 +14,10 @@ def _paint(canvas: Canvas, case: Case) -> None:
     history = case.history
     lookups = history.sorted_lookups
     marks = points(lookups, case.most_points)
-    axes = canvas.axes(3.7, top=0.62 if canvas.narrow else 0.5)
-    latency_axis(axes, [one.latency for one in lookups])
+    axes = canvas.axes(2.75, top=0.62 if canvas.narrow else 0.5)
+    # The names of the faults stand above the marks, where time-outs would be in their way.
+    rows = min(len(windows(history)), 4)
+    latency_axis(axes, [one.latency for one in lookups], headroom=1.9 * 2.2**rows)
     axes.set_ylabel("latency")
     canvas.time_axis(axes, history)
     for kind in LOOKS:
@@ -28,7 +30,7 @@ def _paint(canvas: Canvas, case: Case) -> None:
                 [mark.lookup.intended for mark in ones],
                 [max(mark.lookup.latency, LEAST) for mark in ones],
                 linestyle="none", marker=kind.marker, markersize=dict(_SIZES)[size], color=light(kind.colour),
-                alpha=0.62 if kind.marker in "oD" else 0.85, markeredgewidth=edge, gid=f"points-{canvas.key}-{size}",
+                alpha=0.62 if kind.marker in "oD" else 0.85, markeredgewidth=edge, gid=f"points-{canvas.key}-{kind.colour}-{size}",
                 zorder=2 if kind.marker in "oD" else 3,
             )  # fmt: skip
             canvas.points += [_record(mark) for mark in ones]

@@ -28,7 +28,9 @@ def _paint(canvas: Canvas, case: Case) -> None:
     labels = [*shown, *([f"{len(rest)} others"] if rest else [])]
     thick = 0.8 / max(1, len(phases))
     axes = canvas.axes(
-        0.85 + len(labels) * max(0.26, 0.13 * len(phases)), left=1.25, top=0.6 if canvas.narrow and len(phases) > 3 else 0.3
+        0.1 + len(labels) * max(0.26, 0.13 * len(phases)),
+        left=1.25,
+        top=0.6 if canvas.narrow and len(phases) > 3 else 0.3,
     )
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color=light("line"), linewidth=0.8)

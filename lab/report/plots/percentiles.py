@@ -15,7 +15,7 @@ def _paint(canvas: Canvas, case: Case) -> None:
 
     phases = [(phase.name, case.history.lookups(phase.name)) for phase in case.history.phases]
     phases = [(name, lookups) for name, lookups in phases if lookups]
-    axes = canvas.axes(2.9, top=0.62 if canvas.narrow else 0.35)
+    axes = canvas.axes(2.1, top=0.62 if canvas.narrow else 0.35)
     axes.grid(axis="x", color=light("line"), linewidth=0.8)
     answered = [one.latency for _, lookups in phases for one in lookups if one.answered]
     latency_axis(axes, answered)

@@ -24,7 +24,7 @@ def _paint(canvas: Canvas, case: Case) -> None:
     for one in lookups:
         counts[look(one.status)][min(len(edges) - 2, max(0, bisect_right(edges, one.intended) - 1))] += 1
     per = time_unit(width * 20)
-    axes = canvas.axes(2.6, top=0.62 if canvas.narrow else 0.5)
+    axes = canvas.axes(1.7, top=0.62 if canvas.narrow else 0.5)
     below = [0.0] * (len(edges) - 1)
     for kind in LOOKS:
         if not counts[kind]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lab.experiments.history import FaultWindow
 from lab.experiments.journal import LabRecord, NodeRecord
@@ -53,22 +54,19 @@ def _paint(canvas: Canvas, case: Case) -> None:
     for place in places:
         found = broken.get(place.node.name, ())
         bit = any(fault.bit for fault in found)
-        axes.add_patch(
-            FancyBboxPatch(
-                (place.x - place.width / 2, place.y - _BOX / 2), place.width, _BOX, boxstyle="round,pad=0,rounding_size=0.07",
-                facecolor=light("card"), edgecolor=light("fault" if found else "soft"),
-                linewidth=2.2 if found else 0.8, linestyle="-" if bit or not found else (0, (3, 2)), zorder=3,
-            )
+        colour = light("fault") if found else light("soft")
+        box = FancyBboxPatch(
+            (place.x - place.width / 2, place.y - _BOX / 2), place.width, _BOX,
+            boxstyle="round,pad=0,rounding_size=0.07", facecolor=light("card"), edgecolor=colour, zorder=3,
+            linewidth=2.2 if found else 0.8, linestyle="-" if bit or not found else (0, (3, 2)),
         )  # fmt: skip
+        axes.add_patch(box)
         second = _second(found) if found else place.node.program or ""
-        axes.text(
-            place.x, place.y - (0.015 if second else -0.055), place.node.name, ha="center", va="bottom", weight="bold", zorder=4, fontsize=8.5,
-            color=light("fault" if found else "ink"),
-        )  # fmt: skip
-        axes.text(
-            place.x, place.y + 0.035, second, ha="center", va="top", fontsize=7.5, zorder=4,
-            color=light("fault" if found else "soft"),
-        )  # fmt: skip
+        centred: dict[str, Any] = {"ha": "center", "zorder": 4}
+        top = place.y - (0.015 if second else -0.055)
+        name_colour = light("fault" if found else "ink")
+        axes.text(place.x, top, place.node.name, va="bottom", weight="bold", fontsize=8.5, color=name_colour, **centred)
+        axes.text(place.x, place.y + 0.035, second, va="top", fontsize=7.5, color=colour, **centred)
 
 
 def _by_height(one: _Place, other: _Place) -> tuple[_Place, _Place]:
@@ -89,7 +87,9 @@ def faults(found: Sequence[FaultWindow]) -> Mapping[str, list[FaultWindow]]:
     return by_node
 
 
-def _arrange(lab: LabRecord, width: float, left: float, most: int) -> tuple[list[_Place], list[tuple[float, str]], float]:
+def _arrange(
+    lab: LabRecord, width: float, left: float, most: int
+) -> tuple[list[_Place], list[tuple[float, str]], float]:
     """Where each node stands, the names of the tiers with their heights, and the height of it all."""
     y, places, labels = 0.5, [], []
     for role, text in _TIERS:
@@ -123,9 +123,9 @@ def _edges(lab: LabRecord, broken: Mapping[str, Sequence[FaultWindow]]) -> list[
         if upper != lower
     }
     found |= {(asked, node.name): ("soft", 0.9) for node in lab.nodes for asked in node.resolvers}
-    for node, ones in broken.items():
+    for name, ones in broken.items():
         for fault in ones:
-            found |= {(other, node): ("fault", 1.6) for other in fault.to}
+            found |= {(other, name): ("fault", 1.6) for other in fault.to}
     return [(one, other, colour, thick) for (one, other), (colour, thick) in found.items()]
 
 
