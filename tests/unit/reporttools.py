@@ -88,6 +88,9 @@ def check(text: str) -> Page:
     return page
 
 
+_LEAST_WINDOW = 500  # CSS pixels, of Chromium
+
+
 def browser() -> str | None:
     """The Chromium of this machine; Debian: apt-get install chromium."""
     return next(
@@ -99,6 +102,13 @@ def shoot(file: Path, picture: Path, *, width: int, height: int, dark: bool = Fa
     """Take a picture of a page as a browser shows it, and return what its console said."""
     program = browser()
     assert program is not None
+    if width < _LEAST_WINDOW:  # no window is as narrow as a phone, but a frame in it can be
+        frame = picture.with_suffix(".html")
+        frame.write_text(
+            f'<meta name="color-scheme" content="light dark"><style>body {{ margin: 0 }}</style><iframe src='
+            f'"{file.absolute().as_uri()}" style="width: {width}px; height: {height}px; border: 0"></iframe>'
+        )
+        file = frame
     done = subprocess.run(
         [
             program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",

@@ -130,7 +130,7 @@ def _rows(canvas: Canvas, case: Case, trials: Sequence[Trial], name: str) -> Non
     axes = canvas.axes(
         0.1 + 0.32 * len(trials),
         left=0.3 + min(1.6, 0.075 * max(map(len, labels))),
-        top=0.34 if not canvas.narrow else 0.75,
+        top=0.34 if not canvas.narrow else 0.56,
         bottom=0.5,
     )
     unit = trials[0].measurements[name].unit

@@ -26,11 +26,12 @@ def _paint(canvas: Canvas, case: Case) -> None:
             if not ones:
                 continue
             edge = 1.3 if kind.marker in "x+" else 0
+            group = f"points-{canvas.key}-{kind.colour}-{size}"
             axes.plot(
                 [mark.lookup.intended for mark in ones],
                 [max(mark.lookup.latency, LEAST) for mark in ones],
                 linestyle="none", marker=kind.marker, markersize=dict(_SIZES)[size], color=light(kind.colour),
-                alpha=0.62 if kind.marker in "oD" else 0.85, markeredgewidth=edge, gid=f"points-{canvas.key}-{kind.colour}-{size}",
+                alpha=0.62 if kind.marker in "oD" else 0.85, markeredgewidth=edge, gid=group,
                 zorder=2 if kind.marker in "oD" else 3,
             )  # fmt: skip
             canvas.points += [_record(mark) for mark in ones]
