@@ -104,6 +104,8 @@ class Query:
     """Ask the same server again over TCP when TC is set (RFC 7766 section 5)."""
     at: float | None = None
     """Intended send time, seconds after the start of the batch; None: as soon as the window allows."""
+    clock: float | None = None
+    """The lab's clock is first moved on to this time, seconds since 1970, unless it is there; for a window of 1."""
 
     def __post_init__(self) -> None:
         _check(bool(self.servers), "servers: at least one address is needed")
@@ -154,6 +156,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "attempts": (int,),
     "tcp_fallback": (bool,),
     "at": (*_NUMBER, type(None)),
+    "clock": (*_NUMBER, type(None)),
 }
 _DEFAULTS: Final = {field.name: field.default for field in fields(Query) if field.default is not MISSING}
 _REQUIRED: Final = tuple(field.name for field in fields(Query) if field.default is MISSING)

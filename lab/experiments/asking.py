@@ -19,10 +19,10 @@ class Questions:
         self._lab, self._work = lab, work
         self._cached: dict[tuple[str | None, str | None], Query] = {}
 
-    def query(self, arrival: Arrival, at: float | None = None) -> Query:
-        """The question of an arrival; `at`: seconds after the start of its batch."""
+    def query(self, arrival: Arrival, at: float | None = None, clock: float | None = None) -> Query:
+        """The question of an arrival; `at`: seconds after the start of its batch, `clock`: what the lab's is to be."""
         first = self._model(arrival)
-        return Query(**{**vars(first), "name": arrival.name, "type": arrival.type, "at": at})
+        return Query(**{**vars(first), "name": arrival.name, "type": arrival.type, "at": at, "clock": clock})
 
     def longest(self) -> float:
         """Seconds that one look-up can take: every attempt runs into its time-out, over UDP and TCP."""

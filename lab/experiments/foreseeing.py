@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from lab.experiments import telling
 from lab.experiments.labsource import declaration
+from lab.experiments.method import told
 from lab.experiments.runner import Planned
 from lab.experiments.schema import Experiment, Workload
 from lab.experiments.timeline import Timed, timed
@@ -83,8 +84,7 @@ def _words(step: Timed, topology: Topology) -> str:
     from lab.faults import plan
 
     here = cast("RunningLab", SimpleNamespace(topology=topology))  # a plan looks at nothing else of a lab
-    words = plan(here, step.step.fault, step.node, **step.step.how).describe()
-    words = words.rpartition(", for ")[0] or words  # how long is said here
+    words = told(plan(here, step.step.fault, step.node, **step.step.how)).removesuffix(".")
     ends = [f"until {step.condition}"] if step.condition else []
     ends += [f"for {telling.number(step.duration, 's')}"] if step.duration is not None else []
     return ", ".join([words, *ends])

@@ -295,8 +295,10 @@ class HistoryFile:
         self._file.flush()
 
     def write(self, entry: Entry) -> None:
-        """Append one record."""
+        """Append one record; those of which there are few are on the disk when this returns."""
         self._write(to_json(entry))
+        if not isinstance(entry, Lookup | Message | Truth):
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
@@ -326,6 +328,8 @@ def load(path: Path) -> list[History]:
 def _read(lines: Iterable[str], path: Path) -> Iterator[History]:
     history: History | None = None
     for number, line in enumerate(lines, 1):
+        if not line.endswith("\n"):
+            break  # it was being written when the run was killed
         try:
             found = json.loads(line)
             if "trial" in found:

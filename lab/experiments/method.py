@@ -135,6 +135,11 @@ class Method:
         self._recorder.add(window)
 
 
+def told(made: Plan) -> str:
+    """What a fault does, in words, without how long it may last at the most: that is for the experiment to say."""
+    return f"{made.describe().rpartition(', for ')[0]}."
+
+
 def _window(
     made: Plan,
     began: float,
@@ -150,7 +155,7 @@ def _window(
     return FaultWindow(
         about["fault"],
         about["node"],
-        about["words"],
+        told(made),
         began,
         bites_from,
         ended,

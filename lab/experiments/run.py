@@ -27,9 +27,9 @@ class Run:
     journal: Journal
 
     @classmethod
-    def load(cls, folder: Path) -> Run:
+    def load(cls, folder: str | Path) -> Run:
         """The run in `folder`. Raises `BadInput` when there is none."""
-        return cls(folder, journals.read(folder))
+        return cls(Path(folder), journals.read(Path(folder)))
 
     @property
     def outcome(self) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import LabError
+from lab.errors import LabError, NoEffect
 from lab.experiments import watching
 from lab.experiments.asking import schedule
 from lab.experiments.checks import Case
@@ -76,6 +76,8 @@ class Conductor:
             except KeyboardInterrupt:
                 self._mark(INTERRUPTED, "it was interrupted", started)
                 raise
+            except NoEffect:
+                raise  # the record of the fault says so
             except LabError as error:
                 self._mark(PROBLEM, str(error), started)
                 raise

@@ -16,7 +16,7 @@ from lab.experiments import statistics, telling
 from lab.experiments.checks import Case, correctness
 from lab.experiments.evaluating import Names, evaluate, holds, names_of
 from lab.experiments.expressions import Call, Comparison, Number, parse_comparison, parse_value
-from lab.experiments.history import History
+from lab.experiments.history import FaultWindow, History
 from lab.experiments.journal import Estimate, Finding, NodeRecord, Outcome, Trial
 from lab.experiments.schema import Expectation, Experiment
 from lab.experiments.statistics import Unmeasured
@@ -147,6 +147,11 @@ def _is_whole(experiment: Experiment, history: History) -> bool:
     return {phase.name for phase in history.phases} == set(experiment.phases)
 
 
+def _is_in_a_phase(fault: FaultWindow, history: History) -> bool:
+    bites, ended = fault.bites_from or 0.0, fault.ended if fault.ended is not None else float("inf")
+    return any(phase.start < ended and bites < phase.end for phase in history.phases)
+
+
 def _verdict(experiment: Experiment, trial: Trial, history: History, wrong: int) -> tuple[Outcome, str]:
     if wrong:
         return "deviated", f"{wrong} wrong {'answers' if wrong > 1 else 'answer'}: {trial.wrong[0]}"
@@ -159,6 +164,8 @@ def _verdict(experiment: Experiment, trial: Trial, history: History, wrong: int)
     for fault in history.faults:
         if not fault.bit:
             return "inconclusive", f"{fault.fault} at {fault.node} had no effect: {fault.problem}"
+        if not _is_in_a_phase(fault, history):
+            return "inconclusive", f"{fault.fault} at {fault.node} bit only between phases: injecting it took too long"
     if not _is_whole(experiment, history):
         return "inconclusive", "it did not come to its end"
     wanted = sum(step.step.fault is not None for step in timed(experiment))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, to be reached from the machine
 _PORTS_TO_TRY = 200
 _LAST_PORT = 65535
+_GOING = 20.0  # seconds for a container that Docker is removing already to be gone
 CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
@@ -129,10 +130,21 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
     """Remove containers, running or not; one that is gone already is fine."""
-    from docker.errors import NotFound
+    import tenacity
+    from docker.errors import APIError, NotFound
 
     from lab.runtime.parallel import each
 
+    def is_going(error: BaseException) -> bool:
+        # A helper that has just ended is being removed by Docker itself; it has to be gone before its network can go.
+        return isinstance(error, APIError) and "already in progress" in str(error.explanation)
+
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception(is_going),
+        wait=tenacity.wait_fixed(0.1),
+        stop=tenacity.stop_after_delay(_GOING),
+        reraise=True,
+    )
     def remove_one(container: str) -> None:
         try:
             api.remove_container(container, force=True, v=True)

@@ -52,13 +52,22 @@ class Prober:
                 yield from asking
 
     def begin(
-        self, queries: Sequence[Query], window: int = 64, *, began: Callable[[float], None] | None = None
+        self,
+        queries: Sequence[Query],
+        window: int = 64,
+        *,
+        began: Callable[[float], None] | None = None,
     ) -> Asking:
         """As `stream`, but it can be ended by another thread.
 
         `began` is called with the batch's start, seconds since 1970 by the wall clock of the machine the lab is on.
         """
-        return Asking(self, next(self._numbers), queries, window, began)
+        number = next(self._numbers)
+        request = protocol.ask(number, queries, window, announce=began is not None)
+        patience = _GRACE + max(
+            (query.at or 0.0) + query.timeout * query.attempts * 2 * len(query.servers) for query in queries
+        )
+        return Asking(_Conversation(self, number), request, patience, began)
 
     def wall(self) -> float:
         """The time of the machine the lab is on, not the lab's: seconds since 1970."""
@@ -121,18 +130,13 @@ class Asking:
 
     def __init__(
         self,
-        prober: Prober,
-        number: int,
-        queries: Sequence[Query],
-        window: int,
+        talk: _Conversation,
+        request: Mapping[str, Any],
+        patience: float,
         began: Callable[[float], None] | None,
     ) -> None:
-        self._talk = _Conversation(prober, number)
-        self._began, self._finished = began, False
-        self._patience = _GRACE + max(
-            (query.at or 0.0) + query.timeout * query.attempts * 2 * len(query.servers) for query in queries
-        )
-        self._request = protocol.ask(number, queries, window, announce=began is not None)
+        self._talk, self._request, self._patience, self._began = talk, request, patience, began
+        self._finished = False
 
     def __enter__(self) -> Asking:
         self._talk.__enter__()

@@ -122,3 +122,11 @@ def test_a_history_as_a_table(tmp_path: Path) -> None:
 
 def test_journal_from_json_is_exact() -> None:
     assert Journal.from_json(json.loads(json.dumps(fake_journal().to_json()))) == fake_journal()
+
+
+def test_a_line_that_was_being_written_when_the_run_was_killed_is_left_out(tmp_path: Path) -> None:
+    file = fake_run(tmp_path).folder / "history.jsonl"
+    whole = histories.load(file)[0]
+    file.write_text(file.read_text()[:-10])
+    cut = histories.load(file)[0]
+    assert len(cut.faults) == len(whole.faults) - 1

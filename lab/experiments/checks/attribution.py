@@ -111,7 +111,7 @@ def _shared(lookups: Sequence[Lookup], found: Attribution) -> Iterable[int]:
             yield one.n
 
 
-def fetched(times: Sequence[float], moment: float, slack: float) -> bool:
-    """Whether one of `times`, in order, is within `slack` of a moment."""
-    place = bisect_left(times, moment - slack)
-    return place < len(times) and times[place] <= moment + slack
+def fetched(times: Sequence[float], first: float, last: float) -> bool:
+    """Whether one of `times`, in order, lies between two moments."""
+    place = bisect_left(times, first)
+    return place < len(times) and times[place] <= last

@@ -7,6 +7,7 @@ one from the cache is held against when the resolver can have learnt it: a recor
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,12 +51,41 @@ Fetches = dict[tuple[str, str], list[float]]  # resolver and zone -> when its se
 
 
 def _fetches(case: Case) -> Fetches:
+    """When servers gave answers.
+
+    In virtual time one that came in after the look-up was over, as to a prefetch, may have been read by the resolver
+    only when the clock had jumped on: it was then learnt at the time of the next look-up, and may be of either.
+    """
     found: Fetches = defaultdict(list)
+    jumps = {name: _jumps(ones) for name, ones in _by_server(case).items()}
     for message in case.history.sorted_messages:
         if not message.is_query and message.server in case.nodes:
+            times = [message.time, *_after(message.time, *jumps.get(message.resolver, ((), ())))]
             for zone in case.nodes[message.server].zones:
-                found[message.resolver, zone].append(message.time)
+                found[message.resolver, zone] += times
+    for times in found.values():
+        times.sort()
     return found
+
+
+def _by_server(case: Case) -> dict[str, list[Lookup]]:
+    found: dict[str, list[Lookup]] = defaultdict(list)
+    for one in case.history.sorted_lookups:
+        found[one.server].append(one)
+    return found
+
+
+def _jumps(lookups: Sequence[Lookup]) -> tuple[list[float], list[float]]:
+    """When the look-ups of one resolver in virtual time were sent, and when they were over; none of those in real."""
+    jumped = [one for one in lookups if one.since == "sent" and one.sent is not None]
+    return [one.sent or 0.0 for one in jumped], [one.ended for one in jumped]
+
+
+def _after(time: float, sent: Sequence[float], ended: Sequence[float]) -> list[float]:
+    """The time of the next look-up, if the one before was over by then."""
+    following = bisect_right(sent, time)
+    is_late = following < len(sent) and (following == 0 or ended[following - 1] < time)
+    return [sent[following]] if is_late else []
 
 
 def _judge(case: Case, one: Lookup, fetches: Fetches) -> Judged:
@@ -125,13 +155,15 @@ def _cached(case: Case, one: Lookup, record: RR, whole: int, fetches: Fetches) -
     cap = case.nodes[one.server].max_ttl if one.server in case.nodes else None
     kept = whole if cap is None else min(whole, cap)
     age = kept - record.ttl
-    if age < 0 or fetched(times, one.ended - age, _TICK):
+    asked = one.intended if one.sent is None else one.sent
+    # The resolver wrote the TTL at some moment between the question and the end; a busy machine sees that late.
+    if age < 0 or fetched(times, asked - age - _TICK, one.ended - age + _TICK):
         return "cached", ""
     what = f"{record.owner} {record.type}"
     last = max((time for time in times if time <= one.ended), default=None)
     if last is None:
         return "wrong", f"{what} came from the cache, and no server of its zone had been asked"
-    expired = one.ended - last - kept
+    expired = asked - last - kept
     if expired <= _TICK:
         return "wrong", f"TTL {record.ttl} of {what}: no server of its zone had answered {age} s before"
     if expired <= case.stale:
