@@ -137,19 +137,20 @@ def test_a_matrix_is_a_table_that_leads_to_its_cells(tmp_path: Path) -> None:
     assert "| unbound | ✗ 0.833% | ✓ 4.17% | ✓ 50% |" in text
 
 
-def test_of_many_trials_those_that_deviated_are_drawn(tmp_path: Path) -> None:
+def test_of_many_trials_those_that_deviated_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.report.html.MOST_DRAWN", 2)
     trials = tuple(
-        replace(fake_trial(number), parameters={"n": number}, outcome="deviated" if number == 15 else "held")
-        for number in range(1, 16)
+        replace(fake_trial(number), parameters={"n": number}, outcome="deviated" if number == 5 else "held")
+        for number in range(1, 6)
     )
-    run = leave(tmp_path, fake_journal().with_trials(*trials), *(fake_history(n, rate=1) for n in range(1, 16)))
+    run = leave(tmp_path, fake_journal().with_trials(*trials), *(fake_history(n, rate=1) for n in range(1, 6)))
     page = check(render(run, "html"))
-    assert "t15-latency" in page.ids
-    assert "t12-latency" not in page.ids
-    assert "--trial 12" in page.text
-    assert "t12-latency" in Page(render(run, "html", trial=12)).ids
-    with pytest.raises(BadInput, match="no trial 16"):
-        render(run, "html", trial=16)
+    assert "t5-latency" in page.ids
+    assert "t2-latency" not in page.ids
+    assert "--trial 2" in page.text
+    assert "t2-latency" in Page(render(run, "html", trial=2)).ids
+    with pytest.raises(BadInput, match="no trial 6"):
+        render(run, "html", trial=6)
 
 
 def test_virtual_time_has_days_on_its_axis(tmp_path: Path) -> None:
