@@ -10,6 +10,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
+from contextlib import suppress
 
 from lab.agent.protocol import Query
 from lab.errors import EnvironmentProblem, LabError
@@ -46,7 +47,8 @@ class RealTime(Pace):
     def start(self) -> None:
         """Hand the schedule over, and wait until it has begun."""
         for host, asked in self._schedule().items():
-            self._threads.append(threading.Thread(target=self._run, args=(host, asked), name=f"workload {host}"))
+            thread = threading.Thread(target=self._run, args=(host, asked), name=f"workload {host}", daemon=True)
+            self._threads.append(thread)
         for thread in self._threads:
             thread.start()
         with self._changed:
@@ -93,7 +95,8 @@ class RealTime(Pace):
         self._closing.set()
         self._started.set()
         for asking in list(self._asking):
-            asking.cancel()
+            with suppress(LabError):  # the prober is gone, and asks no more
+                asking.cancel()
         for thread in self._threads:
             thread.join(_PATIENCE)
 

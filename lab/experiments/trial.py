@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, NoEffect
 from lab.experiments import watching
-from lab.experiments.asking import schedule
 from lab.experiments.checks import Case
 from lab.experiments.history import SUCCESS, History, Mark, Phase
 from lab.experiments.journal import NodeRecord
@@ -68,7 +67,7 @@ class Conductor:
                 with self._pace:
                     if self.experiment.cache == "warm":
                         self._pace.warm()
-                    self._write_truths()
+                    self._write_truths(distinct(self.experiment.workload))
                     self._pace.start()
                     started = True
                     with Method(self.lab, self.recorder, lambda: self._pace.now, self.seed) as method:
@@ -83,6 +82,8 @@ class Conductor:
                 raise
             finally:
                 with uninterrupted():
+                    if self.experiment.workload.names.unique is not None:  # not known before they are asked
+                        self._write_truths((one.name, one.type) for one in self.recorder.so_far())
                     self._check_health(started)
                     self._write_messages(seen, started)
 
@@ -94,13 +95,9 @@ class Conductor:
             each(lambda handle: handle.restart(), self.lab.resolvers)
         self.lab.flush()
 
-    def _write_truths(self) -> None:
-        """What is right of each question that will be asked."""
-        work = self.experiment.workload
-        asked = dict.fromkeys(distinct(work))
-        if work.names.unique is not None:
-            asked = dict.fromkeys((one.name, one.type) for one in schedule(self.experiment, self.seed))
-        for truth in truths(self.lab.topology, asked):
+    def _write_truths(self, questions: Iterable[tuple[str, str]]) -> None:
+        """What is right of each question."""
+        for truth in truths(self.lab.topology, questions):
             self.recorder.add(truth)
 
     # The phases

@@ -124,6 +124,20 @@ def test_the_same_seed_asks_the_same_questions_and_loses_the_same_packets(lab: L
     assert best >= 75, lost
 
 
+def test_a_closed_loop_asks_again_when_it_is_answered(lab: Lab, tmp_path: Path) -> None:
+    work = {"names": {"unique": "u{}.example.com"}, "arrivals": "closed", "clients": 4, "at": "resolver-2"}
+    found = run(
+        lab, tmp_path, workload=work, method=[], steady_state=[], cache="flushed", phases={"one": "1s", "two": "1s"},
+        expect=["share(NXDOMAIN, all) > 80%", "hits(all) == 0", "count(two) > 10"],
+    )  # fmt: skip
+    assert found.outcome == "held", found.journal.why
+    [(trial, history)] = found.pairs()
+    assert trial.correctness["unknown"] == 0, "what is right of a name is known although it was made up"
+    lookups = history.sorted_lookups
+    at_once = max(sum(other.intended <= one.intended < other.ended for other in lookups) for one in lookups[::10])
+    assert 1 < at_once <= 4
+
+
 def test_virtual_time_follows_the_model_of_a_cache(lab: Lab, tmp_path: Path) -> None:
     found = define(
         changed(
