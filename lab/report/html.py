@@ -43,6 +43,7 @@ class _Shown:
     drawings: list[plots.Drawing]
     drawn: bool
     empty: bool  # nothing was asked
+    quiet: bool  # and no resolver asked a server, as far as was watched
 
 
 def render(run: Run, *, trial: int | None = None) -> str:
@@ -95,7 +96,11 @@ def _shown(journal: Journal, one: Seen, drawn: bool, many: int) -> _Shown:
         view.words_of(trial),
         [*(("gate", finding) for finding in trial.gate), *(("", finding) for finding in trial.findings)],
         one.faults,
-        [(kind, _CORRECTNESS.get(kind, kind), n, n / (total or 1)) for kind, n in trial.correctness.items()],
+        [
+            (kind, _CORRECTNESS.get(kind, kind), n, n / (total or 1))
+            for kind, n in trial.correctness.items()
+            if n or kind == "wrong"
+        ],
         [
             (name, estimate, trial.predictions.get(name), published(journal, name))
             for name, estimate in trial.measurements.items()
@@ -103,6 +108,7 @@ def _shown(journal: Journal, one: Seen, drawn: bool, many: int) -> _Shown:
         drawings,
         drawn,
         not one.history.sorted_lookups,
+        one.history.watched and not any(message.is_query for message in one.history.messages()),
     )
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lab.experiments.journal import Estimate, Journal, Outcome, Trial
+from lab.experiments.journal import Estimate, Finding, Journal, Outcome, Trial
 from lab.experiments.quantities import as_number
 from lab.experiments.telling import number
 from lab.report.plots.comparison import varied
@@ -46,13 +46,18 @@ def matrices(journal: Journal) -> list[Matrix]:
     for name in dict.fromkeys(name for trial in trials for name in trial.measurements):
         found[name] = lambda trial, name=name: trial.measurements.get(name)  # type: ignore[misc]
     if not found:
-        for place, finding in enumerate(trials[0].findings):
-            found[finding.text] = lambda trial, place=place: (  # type: ignore[misc]
-                trial.findings[place].measured if place < len(trial.findings) else None
+        for left in dict.fromkeys(_left(finding) for trial in trials for finding in trial.findings):
+            found[left] = lambda trial, left=left: next(  # type: ignore[misc]
+                (finding.measured for finding in trial.findings if _left(finding) == left), None
             )
     if not found:
         found["outcome"] = lambda _: None
     return [_matrix(trials, title, value) for title, value in list(found.items())[:_MOST]]
+
+
+def _left(finding: Finding) -> str:
+    """What an expectation measures, without what it is compared with, which may depend on parameters."""
+    return finding.text.removesuffix(finding.asked).rstrip() or finding.text
 
 
 def _matrix(trials: Sequence[Trial], title: str, value: Callable[[Trial], Estimate | None]) -> Matrix:

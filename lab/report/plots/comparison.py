@@ -45,10 +45,23 @@ def published(journal: Journal, name: str) -> float | None:
 
 
 def varied(trials: Sequence[Trial]) -> dict[str, list[Any]]:
-    """The parameters that have more than one value, with these in the order in which they first came."""
+    """The parameters that have more than one value, with these in the order in which they first came.
+
+    Of those that only change together, as in `cases`, the first stands for all.
+    """
     names = dict.fromkeys(name for trial in trials for name in trial.parameters)
     found = {name: list(dict.fromkeys(str(trial.parameters.get(name)) for trial in trials)) for name in names}
-    return {name: values for name, values in found.items() if len(values) > 1}
+    kept: dict[str, list[Any]] = {}
+    for name, values in found.items():
+        together = (
+            len({(str(trial.parameters.get(name)), str(trial.parameters.get(other))) for trial in trials})
+            == len(values)
+            == len(found[other])
+            for other in kept
+        )
+        if len(values) > 1 and not any(together):
+            kept[name] = values
+    return kept
 
 
 def along(trials: Sequence[Trial]) -> str | None:

@@ -70,6 +70,6 @@ PLOT = Plot(
     "load",
     "What the servers were asked",
     "Queries that resolvers sent to each server, as rates, phase by phase; the small numbers count them.",
-    lambda case: case.history.watched and bool(case.history.phases),
+    lambda case: any(message.is_query for message in case.history.messages()),
     _paint,
 )
