@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lab.experiments import telling
-from lab.experiments.journal import Finding, Journal
+from lab.experiments.journal import Finding
 from lab.experiments.run import Run
 from lab.report.look import MARKS
-from lab.report.matrix import matrices
+from lab.report.matrix import Matrix, matrices
 from lab.report.view import Seen, environment, fault_words, heading, seen, words_of
 
 _MOST = 24  # trials told in full; GitHub cuts a summary off at 1 MiB
@@ -25,9 +25,10 @@ def _lines(run: Run) -> Iterator[str]:
     yield f"\n**{journal.outcome}**: {_text(journal.why)}"
     if journal.question:
         yield f"\n> {_text(' '.join(journal.question.split()))}"
-    yield from (line for matrix in matrices(journal) for line in _matrix(matrix))
+    for matrix in matrices(journal):
+        yield from _matrix(matrix)
     for one in trials[:_MOST]:
-        yield from _trial(journal, one, alone=len(trials) == 1)
+        yield from _trial(one, alone=len(trials) == 1)
     if len(trials) > _MOST:
         yield f"\n{len(trials) - _MOST} more trials are in the journal."
     yield f"\nAgain: {_code(journal.command)}, seed {journal.seed}."
@@ -36,30 +37,28 @@ def _lines(run: Run) -> Iterator[str]:
     yield "\n</details>"
 
 
-def _trial(journal: Journal, one: Seen, *, alone: bool) -> Iterator[str]:
+def _trial(one: Seen, *, alone: bool) -> Iterator[str]:
     trial = one.trial
     if not alone:
         yield f"\n### {MARKS[trial.outcome]} Trial {trial.number}: {_text(words_of(trial))}"
         yield f"\n{trial.outcome}: {_text(trial.why)}"
-    rows = [_row(journal, "gate", finding) for finding in trial.gate]
-    rows += [_row(journal, "", finding) for finding in trial.findings]
+    rows = [_row("gate", finding) for finding in trial.gate]
+    rows += [_row("", finding) for finding in trial.findings]
     if rows:
         yield ""
         yield from _table(("", "expected", "measured", "why"), rows)
+    yield ""
     for fault in one.faults:
-        yield f"\n- {MARKS['held' if fault.bit else 'inconclusive']} {_text(fault_words(fault))}"
+        yield f"- {MARKS['held' if fault.bit else 'inconclusive']} {_text(fault_words(fault))}"
 
 
-def _row(journal: Journal, part: str, finding: Finding) -> tuple[str, ...]:
-    measured = "nothing" if finding.measured is None else telling.estimate(finding.measured, journal.confidence)
+def _row(part: str, finding: Finding) -> tuple[str, ...]:
+    measured = "nothing" if finding.measured is None else telling.number(finding.measured.value, finding.measured.unit)
     outcome = f"{MARKS[finding.outcome]} {part or finding.outcome}"
     return outcome, _code(finding.text), _text(measured), _text(finding.why)
 
 
-def _matrix(matrix: object) -> Iterator[str]:
-    from lab.report.matrix import Matrix
-
-    assert isinstance(matrix, Matrix)
+def _matrix(matrix: Matrix) -> Iterator[str]:
     yield f"\n**{_text(matrix.title)}**, by {_text(matrix.column)}\n"
     rows = [
         (_text(row), *(" ".join(f"{MARKS[cell.outcome]} {_text(cell.text)}" for cell in cells) for cells in line))

@@ -18,7 +18,8 @@ def _paint(canvas: Canvas, case: Case) -> None:
     axes = canvas.axes(2.1, top=0.62 if canvas.narrow else 0.35)
     axes.grid(axis="x", color=light("line"), linewidth=0.8)
     answered = [one.latency for _, lookups in phases for one in lookups if one.answered]
-    latency_axis(axes, answered)
+    silent = sum(not all(one.answered for one in lookups) for _, lookups in phases)
+    latency_axis(axes, answered, headroom=1.9 * 2.2**silent)  # what is said of them stands above the lines
     top, most = axes.get_ylim()[1], max((len(lookups) for _, lookups in phases), default=1)
     for place, (name, lookups) in enumerate(phases):
         colour, style = series(place)
@@ -29,9 +30,15 @@ def _paint(canvas: Canvas, case: Case) -> None:
             [_nines((index + 0.5) / len(lookups)) for index in places], [times[index] for index in places],
             color=light(colour), linestyle=style, linewidth=1.9, label=f"{name} ({len(lookups)})",
         )  # fmt: skip
-        if times and share < 1:  # from here on there is no answer, however long one waits
+        if share < 1:  # from here on there is no answer, however long one waits
             at = _nines(share)
-            axes.plot([at, at], [times[-1], top], color=light(colour), linestyle=":", linewidth=1.9)
+            axes.plot(
+                [at, at],
+                [times[-1] if times else axes.get_ylim()[0], top],
+                color=light(colour),
+                linestyle=":",
+                linewidth=1.9,
+            )
             axes.annotate(
                 f"no answer to {1 - share:.2g}" if share > 0.999 else f"no answer to {(1 - share) * 100:.3g} %",
                 (at, top), xytext=(4, -3 - 12 * place), textcoords="offset points", va="top", color=light(colour),
