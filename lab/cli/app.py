@@ -44,7 +44,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: compact, and there in half the time
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 as asked, 1 the DNS said no, 3 environment, 4 bad input, 130 interrupted.",
+    epilog="Exit codes: 0 as asked, 1 the DNS said no, or an experiment deviated, 2 it is inconclusive, 3 environment, "
+    "4 bad input, 130 interrupted.",
 )
 
 

@@ -130,7 +130,7 @@ def _tell_trial(trial: Trial, *, alone: bool) -> None:
         predicted = trial.predictions.get(name)
         against = "" if predicted is None else f", predicted {number(predicted, estimate.unit)}"
         say(f"  {name}: {number(estimate.value, estimate.unit)}{against}")
-    if not alone or trial.outcome != "held":
+    if not alone:
         say(f"  [{_COLOURS[trial.outcome]}]{trial.outcome}[/]: {plain(trial.why)}")
 
 

@@ -28,9 +28,9 @@ from lab.runtime.lab import RunningLab
 
 _NANOSECONDS = 10**9
 _BEFORE = 20e-6  # seconds from the jump to the packet, at least
-_QUICK, _SLOW = 0.1, 0.3  # seconds, real, that the prober is to be busy with what it is given at once
+_BUSY = 0.5  # seconds, real, that the prober is to be busy with what it is given at once
 _MOST = 512  # arrivals
-_PATIENCE = 0.05  # seconds for a server to say that it has looked again; one that does not is not waited for
+_PATIENCE = 1.0  # seconds for a server to say that it has looked again; one that cannot is not waited for any longer
 
 
 class VirtualTime(Pace):
@@ -115,11 +115,9 @@ class VirtualTime(Pace):
                     wall = began[0] + result.sent - _BEFORE
                     self._jumps.append((wall, max(self._ahead, whose.at - (wall - self._zero))))
                 self._write(whose, query, result, began[0], whose.at)
-        took = time.monotonic() - begun
+        each = (time.monotonic() - begun) / len(together)
         self._next += len(together)
-        self._some = (
-            min(_MOST, self._some * 2) if took < _QUICK else max(1, self._some // 2) if took > _SLOW else self._some
-        )
+        self._some = max(1, min(_MOST, 2 * self._some, round(_BUSY / each)))
 
     def _others(self, servers: tuple[str, ...]) -> list[Query]:
         """A question to the other address of each of these servers."""
