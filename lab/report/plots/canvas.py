@@ -274,8 +274,7 @@ def _for_page(svg: str, key: str, plot: Plot) -> str:
     assert head is not None, "Matplotlib's SVG begins with its view box"
     label = escape(f"{plot.title}: {plot.about}", quote=True)
     kind = "narrow" if key.endswith("-n") else "wide"
-    box = head[1].replace(" ", " ")
-    return f'<svg class="{kind}" viewBox="{box}" role="img" aria-label="{label}">{svg[head.end() :]}'
+    return f'<svg class="{kind}" viewBox="{head[1]}" role="img" aria-label="{label}">{svg[head.end() :]}'
 
 
 def _marks(found: re.Match[str]) -> str:
