@@ -1,10 +1,11 @@
 # Two commands: `make lab-up` and `make test`. Everything they need is installed into .venv by the way.
 LAB ?= textbook
+EXP ?= tld-outage
 PYTHON ?= python3
 VENV := .venv
 DNSLAB := $(VENV)/bin/dnslab
 
-.PHONY: help lab-up lab-down lab-status test test-faults test-unit test-lab bench lint format render clean
+.PHONY: help lab-up lab-down lab-status test test-faults test-unit test-lab experiment bench lint format render clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ test-unit: $(VENV)/dev  ## run the tests that need no Docker
 
 test-lab: $(VENV)/dev  ## run the tests on a lab
 	$(VENV)/bin/python -m pytest tests/lab
+
+experiment: $(VENV)/core  ## run an experiment (EXP=tld-outage, or a file; ARGS=... for options)
+	@$(DNSLAB) run $(EXP) $(ARGS)
 
 bench: $(VENV)/dev  ## measure speed and cost, as ratios within one run
 	$(VENV)/bin/python -m tests.bench

@@ -11,6 +11,7 @@ from lab.topology.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from lab.topology.declaration import Declaration
+    from lab.topology.problems import Problem
 
 DEFAULT = "textbook"
 
@@ -42,7 +43,19 @@ def load(source: str = DEFAULT) -> Declaration:
 
     Raises `BadInput`, and `DeclarationError` with every problem of the file.
     """
-    from lab.software.program import programs
     from lab.topology.loading import load as load_file
 
-    return load_file(find(source), {program.name: tuple(program.roles) for program in programs().values()})
+    return load_file(find(source), _programs())
+
+
+def problems(declaration: Declaration) -> list[Problem]:
+    """What is wrong with a declaration that was changed after it had been loaded."""
+    from lab.topology.checks import check
+
+    return check(declaration, _programs())
+
+
+def _programs() -> dict[str, tuple[str, ...]]:
+    from lab.software.program import programs
+
+    return {program.name: tuple(program.roles) for program in programs().values()}

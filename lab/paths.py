@@ -1,4 +1,4 @@
-"""Where the files lie that come with the program: the labs (compose/) and what images are built from (images/)."""
+"""Where the files lie that come with the program: labs, experiments, and what images are built from."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def compose() -> Path:
 def agent() -> Path:
     """Folder of the program that runs inside the lab's own helper containers; a part of the package itself."""
     return _PACKAGE / "agent"
+
+
+def experiments() -> Path:
+    """Folder with the experiments that come with the program, one file each; a part of the package itself."""
+    return _PACKAGE / "experiments" / "library"
 
 
 def _data(name: str) -> Path:

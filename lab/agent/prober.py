@@ -160,6 +160,8 @@ class Prober:
         if not isinstance(defaults, dict):
             raise ProtocolError('"defaults" is an object with fields of a query')
         batch = self._batches[number] = Batch(number, window, queries, defaults)
+        if request.get("announce") is True:
+            self._reply({"batch": number, "began": time.time() - (time.monotonic() - batch.epoch)})
         self._start_due(batch)
         self._end_if_done(batch)
 
@@ -214,8 +216,11 @@ class Prober:
     def _start(self, batch: Batch, n: int, *, windowed: bool) -> None:
         try:
             self._check_room()
-            lookup = Lookup(self._loop, n, batch.query(n), batch.epoch, partial(self._done, batch, windowed))
-        except ValueError as error:
+            query = batch.query(n)
+            lookup = Lookup(self._loop, n, query, batch.epoch, partial(self._done, batch, windowed))
+            if query.clock is not None:
+                self._clock.forward(query.clock)
+        except (ValueError, OSError) as error:
             self._finished.append((batch, Result(n, "error", reason=str(error))))
             return
         self._sockets += 1

@@ -5,6 +5,8 @@ request                                                       reply
 ============================================================= =========================================================
 ``{"op":"ask","batch":7,"window":64,"defaults":{..},          ``{"batch":7,"result":{..}}`` for each query, in the order
 "queries":[{..},..]}``                                        they finish, then ``{"batch":7,"done":N}``
+the same with ``"announce":true``                             ``{"batch":7,"began":seconds}`` first: its start, by the
+                                                              wall clock
 ``{"op":"cancel","batch":7}``                                 ``{"batch":7,"done":n,"cancelled":true}``, n results told;
                                                               none if the batch has finished: its ``done`` is on the way
 ``{"op":"clock","id":1}``                                     ``{"clock":{"resolver-1":0,..},"id":1}``, nanoseconds
@@ -106,6 +108,8 @@ class Query:
     """Ask the same server again over TCP when TC is set (RFC 7766 section 5)."""
     at: float | None = None
     """Intended send time, seconds after the start of the batch; None: as soon as the window allows."""
+    clock: float | None = None
+    """The lab's clock is first moved on to this time, seconds since 1970, unless it is there; for a window of 1."""
 
     def __post_init__(self) -> None:
         _check(bool(self.servers), "servers: at least one address is needed")
@@ -159,6 +163,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "attempts": (int,),
     "tcp_fallback": (bool,),
     "at": (*_NUMBER, type(None)),
+    "clock": (*_NUMBER, type(None)),
 }
 _DEFAULTS: Final = {field.name: field.default for field in fields(Query) if field.default is not MISSING}
 _REQUIRED: Final = tuple(field.name for field in fields(Query) if field.default is MISSING)
@@ -289,10 +294,10 @@ class Result:
             raise ProtocolError(f"not a result: {error}") from error
 
 
-def ask(batch: int, queries: Sequence[Query], window: int = 64) -> dict[str, Any]:
+def ask(batch: int, queries: Sequence[Query], window: int = 64, *, announce: bool = False) -> dict[str, Any]:
     """Return the request that asks these queries, at most `window` of those without a send time of their own at once.
 
-    What all queries have in common is written once.
+    What all queries have in common is written once. `announce`: to be told when the batch began.
     """
     objects = [query.to_json() for query in queries]
     first = objects[0] if objects else {}
@@ -300,7 +305,8 @@ def ask(batch: int, queries: Sequence[Query], window: int = 64) -> dict[str, Any
         name: value for name, value in first.items() if all(name in obj and obj[name] == value for obj in objects)
     }
     own = [{name: value for name, value in obj.items() if name not in shared} for obj in objects]
-    return {"op": "ask", "batch": batch, "window": window, "defaults": shared, "queries": own}
+    request = {"op": "ask", "batch": batch, "window": window, "defaults": shared, "queries": own}
+    return {**request, "announce": True} if announce else request
 
 
 def cancel(batch: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lab.cli import asking, explaining, faults, life, nodes, observing, repair, stories, time
+from lab.cli import asking, experiments, explaining, faults, life, nodes, observing, repair, reports, stories, time
 from lab.cli.options import Debug
 
 _SECTIONS = {
@@ -15,6 +15,7 @@ _SECTIONS = {
     "Ask it": ("query", "flush"),
     "See it": ("trace", "explain", "watch", "capture"),
     "Break it and mend it": ("stop", "start", "restart", "pause", "unpause", "fault", "faults", "heal", "time"),
+    "Experiment": ("run", "experiment", "report"),
     "Look into it": ("logs", "shell", "render"),
     "This machine": ("doctor", "gc"),
 }
@@ -44,7 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: compact, and there in half the time
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 as asked, 1 the DNS said no, 3 environment, 4 bad input, 130 interrupted.",
+    epilog="Exit codes: 0 as asked, 1 the DNS said no, or an experiment deviated, 2 it is inconclusive, 3 environment, "
+    "4 bad input, 130 interrupted.",
 )
 
 
@@ -61,5 +63,5 @@ def _options(
         typer.echo(context.get_help())
 
 
-for group in (life, asking, stories, explaining, observing, nodes, faults, time, repair):
+for group in (life, asking, stories, explaining, observing, nodes, faults, time, experiments, reports, repair):
     group.register(app)

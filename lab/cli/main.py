@@ -62,7 +62,9 @@ def _failed(error: Exception, arguments: list[str]) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, LabError):
-        return _ended(error.exit_code, str(error), problems=getattr(error, "problems", ()))
+        return _ended(
+            error.exit_code, str(error), problems=getattr(error, "problems", ()), what=getattr(error, "what", "")
+        )
     if hasattr(error, "format_message"):  # a usage error, of Typer or of the Click inside it
         Wanted.json = Wanted.json or "--json" in arguments  # it may have been raised before the options were read
         context = getattr(error, "ctx", None)
@@ -75,12 +77,12 @@ def _failed(error: Exception, arguments: list[str]) -> int:
     return _ended(LabError.exit_code, f"{type(error).__name__}: {error}\n{fault}")
 
 
-def _ended(code: int, text: str, problems: Any = ()) -> int:
+def _ended(code: int, text: str, problems: Any = (), what: str = "") -> int:
     from lab.cli.output import Wanted, complain
 
-    # What is wrong with a lab file is told as compilers do, `file:line: what`, each at the start of a line.
+    # What is wrong with a file is told as compilers do, `file:line: what`, each at the start of a line.
     count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-    complain(f"{count} in the lab file\n{text}" if problems else text)
+    complain(f"{count} in the {what}\n{text}" if problems else text)
     if Wanted.json:
         data: dict[str, Any] = {"error": text, "exit_code": code}
         if problems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -47,21 +47,33 @@ class Prober:
 
     def stream(self, queries: Sequence[Query], window: int = 64) -> Iterator[Result]:
         """As `ask`, but each result as soon as it is known."""
-        if not queries:
-            return
+        if queries:
+            with self.begin(queries, window) as asking:
+                yield from asking
+
+    def begin(
+        self,
+        queries: Sequence[Query],
+        window: int = 64,
+        *,
+        began: Callable[[float], None] | None = None,
+    ) -> Asking:
+        """As `stream`, but it can be ended by another thread.
+
+        `began` is called with the batch's start, seconds since 1970 by the wall clock of the machine the lab is on.
+        """
+        number = next(self._numbers)
+        request = protocol.ask(number, queries, window, announce=began is not None)
+        patience = _GRACE + max(
+            (query.at or 0.0) + query.timeout * query.attempts * 2 * len(query.servers) for query in queries
+        )
+        return Asking(_Conversation(self, number), request, patience, began)
+
+    def wall(self) -> float:
+        """The time of the machine the lab is on, not the lab's: seconds since 1970."""
         with self._conversation() as talk:
-            talk.send(protocol.ask(talk.number, queries, window))
-            patience = _GRACE + max(
-                (query.at or 0.0) + query.timeout * query.attempts * 2 * len(query.servers) for query in queries
-            )
-            finished = False
-            try:
-                while "done" not in (reply := talk.receive(patience)):
-                    yield Result.from_json(reply["result"])
-                finished = True
-            finally:
-                if not finished and self._ended is None:
-                    talk.send(protocol.cancel(talk.number))
+            talk.send(protocol.ping(talk.number))
+            return float(talk.receive(_GRACE)["wall"])
 
     def clock(self, offsets: Mapping[str, int] | None = None, *, force: bool = False) -> dict[str, int]:
         """The clock offset of each node in nanoseconds, after setting `offsets`.
@@ -113,6 +125,45 @@ class Prober:
                 waiting.put({})
 
 
+class Asking:
+    """Questions on their way; iterate for the results. At the end of a `with` block what is left is not asked."""
+
+    def __init__(
+        self,
+        talk: _Conversation,
+        request: Mapping[str, Any],
+        patience: float,
+        began: Callable[[float], None] | None,
+    ) -> None:
+        self._talk, self._request, self._patience, self._began = talk, request, patience, began
+        self._finished = False
+
+    def __enter__(self) -> Asking:
+        self._talk.__enter__()
+        self._talk.send(self._request)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if not self._finished and not self._talk.ended:
+                self.cancel()
+        finally:
+            self._talk.__exit__()
+
+    def __iter__(self) -> Iterator[Result]:
+        while "done" not in (reply := self._talk.receive(self._patience)):
+            if "began" in reply:
+                assert self._began is not None
+                self._began(float(reply["began"]))
+            else:
+                yield Result.from_json(reply["result"])
+        self._finished = True
+
+    def cancel(self) -> None:
+        """Ask no more, and forget what is in flight; whoever iterates comes to the end."""
+        self._talk.send(protocol.cancel(self._talk.number))
+
+
 class _Conversation:
     """One request and its replies."""
 
@@ -126,6 +177,10 @@ class _Conversation:
 
     def __exit__(self, *_: object) -> None:
         del self._prober._waiting[self.number]
+
+    @property
+    def ended(self) -> bool:
+        return self._prober.ended
 
     def send(self, request: Mapping[str, Any]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What is wrong with a lab file, and where."""
+"""What is wrong with a file that people wrote, and where."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Problem:
 
 
 class DeclarationError(BadInput):
-    """A lab file that cannot be a lab. The message has one line `file:line: place: what` for each problem."""
+    """A file that cannot be what it is to be: a lab. The message: one line `file:line: place: what` a problem."""
 
-    def __init__(self, source: str, problems: Sequence[tuple[int, Problem]]) -> None:
-        self.source = source
+    def __init__(self, source: str, problems: Sequence[tuple[int, Problem]], what: str = "lab file") -> None:
+        self.source, self.what = source, what
         self.problems = tuple(sorted(problems, key=lambda found: found[0]))
         super().__init__(
             "\n".join(

@@ -1,4 +1,5 @@
 import struct
+import time
 
 import pytest
 
@@ -61,3 +62,19 @@ def test_a_file_of_another_size_is_named(directory):
     (directory / "notes").write_bytes(b"abc")
     with pytest.raises(ClockError, match="notes"):
         Clock(directory).read()
+
+
+def test_it_is_moved_on_to_a_time_and_the_distances_between_nodes_stay(directory):
+    clock, hour = Clock(directory), 3600 * 10**9
+    clock.set({"resolver-2": 5 * 10**9})
+    clock.forward(time.time() + 3600)
+    ahead = clock.read()
+    assert hour - 10**8 < ahead["resolver-2"] <= hour
+    assert ahead["resolver-2"] - ahead["resolver-1"] == 5 * 10**9
+    clock.forward(time.time() + 60)
+    assert clock.read() == ahead, "where it is already, or beyond, it stays"
+
+
+def test_a_clock_without_nodes_is_not_moved(tmp_path):
+    Clock(tmp_path).forward(time.time() + 3600)
+    assert Clock(tmp_path).read() == {}

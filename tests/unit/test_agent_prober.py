@@ -394,6 +394,38 @@ def prober_as_a_program(*arguments):
             program.kill()
 
 
+def test_a_batch_says_when_it_began_if_that_is_asked_for(client, server):
+    before = time.time()
+    client.send(protocol.ask(3, [query(server, at=0.05)], announce=True))
+    began = client.reply()
+    assert set(began) == {"batch", "began"}
+    assert before - 0.001 <= began["began"] <= time.time()
+    sent = client.reply()["result"]["sent"]
+    assert 0.05 <= sent < 5
+    assert client.reply() == {"batch": 3, "done": 1}
+
+
+def test_the_clock_is_moved_on_before_a_query_that_says_so(server, tmp_path):
+    (tmp_path / "node").write_bytes(struct.pack("q", 0))
+    with prober_in_a_thread(tmp_path) as client:
+        times = [time.time() + 1000 * n for n in (1, 2, 3)]
+        for moment in times:
+            client.ask([replace(query(server), clock=moment)], window=1)
+            ahead = moment - time.time()
+            assert ahead <= Clock(tmp_path).read()["node"] / 1e9 < ahead + 5
+        last = Clock(tmp_path).read()
+        client.ask([replace(query(server), clock=times[0]), query(server)], window=1)
+        assert Clock(tmp_path).read() == last, "never back"
+
+
+def test_a_clock_that_cannot_be_moved_fails_the_query(server, tmp_path):
+    (tmp_path / "node").write_bytes(b"none")
+    with prober_in_a_thread(tmp_path) as client:
+        [result] = client.ask([replace(query(server), clock=time.time() + 10)])
+    assert result.outcome == "error"
+    assert "is not a clock" in result.reason
+
+
 def test_the_program_serves_until_its_input_ends(server, quiet, tmp_path):
     (tmp_path / "node").write_bytes(struct.pack("q", 7))
     with prober_as_a_program("--clock", str(tmp_path)) as (program, client):

@@ -1,0 +1,59 @@
+"""Availability: how many look-ups were served, and how the others ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lab.experiments import statistics
+from lab.experiments.checks.measure import LOOKUP_OPTIONS, Case, Measure, Options, phase_of
+from lab.experiments.history import Lookup
+from lab.experiments.journal import Estimate
+
+Test = Callable[[Lookup], bool]
+
+
+def _share(test: Test) -> Callable[[Case, Sequence[str], Options], Estimate]:
+    def compute(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+        found = case.lookups(phase_of(arguments, 0), options)
+        return statistics.share(sum(map(test, found)), len(found), case.confidence)
+
+    return compute
+
+
+def _count(test: Test) -> Callable[[Case, Sequence[str], Options], Estimate]:
+    def compute(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+        found = case.lookups(phase_of(arguments, 0), options)
+        return Estimate.exact(sum(map(test, found)), "look-ups", len(found))
+
+    return compute
+
+
+def _status(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+    found = case.lookups(phase_of(arguments, 1), options)
+    return statistics.share(sum(one.status == arguments[0] for one in found), len(found), case.confidence)
+
+
+MEASURES = (
+    Measure(
+        "success",
+        "share of look-ups that were served: NOERROR or NXDOMAIN came back",
+        ("phase",),
+        _share(lambda one: one.succeeded),
+        LOOKUP_OPTIONS,
+    ),
+    Measure(
+        "failures",
+        "look-ups that were not served",
+        ("phase",),
+        _count(lambda one: not one.succeeded),
+        LOOKUP_OPTIONS,
+    ),
+    Measure(
+        "share",
+        "share of look-ups that ended with a status: NOERROR, SERVFAIL, TIMEOUT, UNREACHABLE, ...",
+        ("status", "phase"),
+        _status,
+        LOOKUP_OPTIONS,
+    ),
+    Measure("count", "look-ups", ("phase",), _count(lambda _one: True), LOOKUP_OPTIONS),
+)

@@ -1,0 +1,199 @@
+"""Correctness: every answer is fresh, cached with a possible TTL, stale within the stated limit, or wrong.
+
+Wrong is never acceptable, in no experiment and at no share. An answer is held against what the zones say. The TTL of
+one from the cache is held against when the resolver can have learnt it: a record that is given with `ttl` left of
+`whole` was fetched `whole - ttl` seconds ago, and at that moment a server of its zone must have answered.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lab.experiments.checks.attribution import fetched
+from lab.experiments.checks.measure import LOOKUP_OPTIONS, Case, Measure, Options, phase_of
+from lab.experiments.history import RR, SUCCESS, Lookup, Truth
+from lab.experiments.journal import Estimate
+
+Kind = Literal["fresh", "cached", "stale", "wrong", "unanswered", "unknown"]
+KINDS: tuple[Kind, ...] = ("fresh", "cached", "stale", "wrong", "unanswered", "unknown")
+"""In order: from the servers; from the cache; from the cache after its TTL; wrong; no NOERROR or NXDOMAIN came back,
+which is a failure and no lie; and nobody knows what would be right."""
+
+_TICK = 1.5  # seconds: TTLs count whole ones, and programs differ in when they tick
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One look-up, judged; `why` says what is wrong with a wrong one."""
+
+    lookup: Lookup
+    kind: Kind
+    why: str = ""
+
+
+def judge(case: Case, lookups: Sequence[Lookup]) -> list[Judged]:
+    """Judge look-ups of a trial."""
+    fetches = _fetches(case)
+    return [_judge(case, one, fetches) for one in lookups]
+
+
+def told(judged: Judged) -> str:
+    """A wrong answer in words."""
+    one = judged.lookup
+    return f"{one.name} {one.type} at {one.intended:.3f} s from {one.server}: {judged.why}"
+
+
+Fetches = dict[tuple[str, str], list[float]]  # resolver and zone -> when its servers gave answers, in order
+
+
+def _fetches(case: Case) -> Fetches:
+    """When servers gave answers.
+
+    In virtual time one that came in after the look-up was over, as to a prefetch, may have been read by the resolver
+    only when the clock had jumped on: it was then learnt at the time of the next look-up, and may be of either.
+    """
+    found: Fetches = defaultdict(list)
+    jumps = {name: _jumps(ones) for name, ones in _by_server(case).items()}
+    for message in case.history.sorted_messages:
+        if not message.is_query and message.server in case.nodes:
+            times = [message.time, *_after(message.time, *jumps.get(message.resolver, ((), ())))]
+            for zone in case.nodes[message.server].zones:
+                found[message.resolver, zone] += times
+    for times in found.values():
+        times.sort()
+    return found
+
+
+def _by_server(case: Case) -> dict[str, list[Lookup]]:
+    found: dict[str, list[Lookup]] = defaultdict(list)
+    for one in case.history.sorted_lookups:
+        found[one.server].append(one)
+    return found
+
+
+def _jumps(lookups: Sequence[Lookup]) -> tuple[list[float], list[float]]:
+    """When the look-ups of one resolver in virtual time were sent, and when they were over; none of those in real."""
+    jumped = [one for one in lookups if one.since == "sent" and one.sent is not None]
+    return [one.sent or 0.0 for one in jumped], [one.ended for one in jumped]
+
+
+def _after(time: float, sent: Sequence[float], ended: Sequence[float]) -> list[float]:
+    """The time of the next look-up, if the one before was over by then."""
+    following = bisect_right(sent, time)
+    is_late = following < len(sent) and (following == 0 or ended[following - 1] < time)
+    return [sent[following]] if is_late else []
+
+
+def _judge(case: Case, one: Lookup, fetches: Fetches) -> Judged:
+    if one.status not in SUCCESS:
+        return Judged(one, "unanswered")
+    truths = _valid(case, one)
+    if not truths:
+        return Judged(one, "unknown")
+    complaints = [_contradiction(one, truth) for truth in truths]
+    if all(complaints):
+        return Judged(one, "wrong", complaints[-1])
+    truth = next(truth for truth, complaint in zip(truths, complaints, strict=True) if not complaint)
+    return _aged(case, one, truth, fetches)
+
+
+def _valid(case: Case, one: Lookup) -> list[Truth]:
+    """What was true when the answer can have been fetched: from its TTL and the limit of staleness before, to now."""
+    truths = case.history.truth(one.name, one.type)
+    found = []
+    for place, truth in enumerate(truths):
+        lives = max((record.ttl for record in truth.answer), default=truth.negative_ttl or 0)
+        until = truths[place + 1].since if place + 1 < len(truths) else float("inf")
+        if truth.since <= one.ended and until >= one.intended - lives - case.stale:
+            found.append(truth)
+    return found
+
+
+def _contradiction(one: Lookup, truth: Truth) -> str:
+    """How an answer contradicts the zones; empty when it does not."""
+    if one.status != truth.status:
+        return f"{one.status}, and the zones say {truth.status}"
+    got, right = set(map(_key, one.answer)), set(map(_key, truth.answer))
+    if got != right:
+        extra, missing = sorted(got - right), sorted(right - got)
+        parts = [f"{' '.join(extra[0])} is not in the zones"] if extra else []
+        parts += [f"{' '.join(missing[0])} is missing"] if missing else []
+        return "; ".join(parts)
+    whole = _whole(truth)
+    for record in one.answer:
+        if record.ttl > whole[_key(record)]:
+            return f"TTL {record.ttl} of {record.owner} {record.type}, and the zone says {whole[_key(record)]}"
+    if one.negative_ttl is not None and truth.negative_ttl is not None and one.negative_ttl > truth.negative_ttl:
+        return f"negative TTL {one.negative_ttl}, and the zone says {truth.negative_ttl}"
+    return ""
+
+
+def _aged(case: Case, one: Lookup, truth: Truth, fetches: Fetches) -> Judged:
+    """Fresh, cached or stale, of an answer that says what the zones say; wrong, when its age cannot be."""
+    whole = _whole(truth)
+    if not case.history.watched:
+        untouched = all(record.ttl == whole[_key(record)] for record in one.answer)
+        return Judged(one, "fresh" if untouched else "cached")
+    if case.attribution.state(one) in ("miss", "shared"):
+        return Judged(one, "fresh")
+    kind: Kind = "cached"
+    for record in one.answer:
+        found, why = _cached(case, one, record, whole[_key(record)], fetches)
+        if found == "wrong":
+            return Judged(one, found, why)
+        kind = "stale" if found == "stale" else kind
+    return Judged(one, kind)
+
+
+def _cached(case: Case, one: Lookup, record: RR, whole: int, fetches: Fetches) -> tuple[Kind, str]:
+    """A record from the cache: cached, stale, or wrong with the reason."""
+    times = fetches.get((one.server, case.zone_of(record.owner)), [])
+    cap = case.nodes[one.server].max_ttl if one.server in case.nodes else None
+    kept = whole if cap is None else min(whole, cap)
+    age = kept - record.ttl
+    asked = one.intended if one.sent is None else one.sent
+    # The resolver wrote the TTL at some moment between the question and the end; a busy machine sees that late.
+    if age < 0 or fetched(times, asked - age - _TICK, one.ended - age + _TICK):
+        return "cached", ""
+    what = f"{record.owner} {record.type}"
+    last = max((time for time in times if time <= one.ended), default=None)
+    if last is None:
+        return "wrong", f"{what} came from the cache, and no server of its zone had been asked"
+    expired = asked - last - kept
+    if expired <= _TICK:
+        return "wrong", f"TTL {record.ttl} of {what}: no server of its zone had answered {age} s before"
+    if expired <= case.stale:
+        return "stale", ""
+    return "wrong", f"{what} was given {expired:.0f} s after its TTL had run out"
+
+
+def _key(record: RR) -> tuple[str, str, str]:
+    return record.owner, record.type, record.data
+
+
+def _whole(truth: Truth) -> dict[tuple[str, str, str], int]:
+    """The TTL of each record in its zone."""
+    return {_key(record): record.ttl for record in truth.answer}
+
+
+def _count(wanted: Kind) -> Callable[[Case, Sequence[str], Options], Estimate]:
+    def compute(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+        found = Counter(one.kind for one in judge(case, case.lookups(phase_of(arguments, 0), options)))
+        return Estimate.exact(found[wanted], "look-ups", sum(found.values()))
+
+    return compute
+
+
+_SUMMARIES: dict[Kind, str] = {
+    "fresh": "answers for which a server was asked",
+    "cached": "answers from the cache with a possible TTL",
+    "stale": "answers from the cache after their TTL, within the limit `stale`",
+    "wrong": "answers that contradict the zones, or have a TTL that cannot be",
+}
+MEASURES = tuple(
+    Measure(kind, summary, ("phase",), _count(kind), LOOKUP_OPTIONS) for kind, summary in _SUMMARIES.items()
+)

@@ -1,0 +1,172 @@
+"""The method: faults are injected, measured and healed at their times, and what came of each is written down."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from lab.errors import BadInput, LabError
+from lab.experiments.history import FaultWindow, Mark
+from lab.experiments.recording import Recorder
+from lab.experiments.timeline import Timed
+from lab.runtime.parallel import each, uninterrupted
+
+if TYPE_CHECKING:
+    from lab.faults.fault import Fault, Plan
+    from lab.lab import Lab
+
+LASTS = timedelta(
+    hours=12
+)  # after that a fault heals itself, should this process hang; when it dies it does so at once
+
+
+@dataclass
+class Active:
+    """A fault that was injected; times are those of the experiment."""
+
+    timed: Timed
+    plan: Plan
+    fault: Fault
+    began: float
+    bites_from: float
+
+    @property
+    def ends(self) -> float:
+        """When its own duration is over; infinite without one."""
+        return float("inf") if self.timed.duration is None else self.bites_from + self.timed.duration
+
+
+class Method:
+    """What is broken in a trial. As a context manager it heals everything at the end, whatever has happened."""
+
+    def __init__(self, lab: Lab, recorder: Recorder, now: Callable[[], float], seed: int) -> None:
+        self._lab, self._recorder, self._now, self._seed = lab, recorder, now, seed
+        self._lock = threading.Lock()
+        self.active: list[Active] = []
+
+    def do(self, steps: Iterable[Timed]) -> None:
+        """Do steps that are due at the same time, in their order; faults that follow each other are injected at once.
+
+        Raises `NoEffect` and `EnvironmentProblem`; what did not bite is written down as well.
+        """
+        for is_fault, some in itertools.groupby(steps, lambda timed: timed.step.fault is not None):
+            if is_fault:
+                each(self._inject, some)
+                continue
+            for timed in some:
+                self._act(timed.step.do or "", timed.node)
+
+    def heal(self, which: Iterable[Active]) -> None:
+        """Heal faults, all at once. One that cannot be healed is written down with the reason."""
+        which = list(which)
+        if not which:
+            return
+        with uninterrupted():
+            each(self._heal, which)
+
+    def __enter__(self) -> Method:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.heal(self.active)
+
+    def _act(self, what: str, node: str) -> None:
+        handle = self._lab.node(node)
+        handle.flush() if what == "flush" else handle.restart()
+        self._recorder.add(Mark(self._now(), what, f"{handle.name}: {what}"))
+
+    def _inject(self, timed: Timed) -> None:
+        from lab.faults import inject, plan
+
+        name = timed.step.fault
+        assert name is not None
+        how = {**timed.step.how, "lasts": LASTS, **self._chance(timed)}
+        made, began = plan(self._lab, name, timed.node, **how), self._now()
+        try:
+            fault = inject(self._lab, name, timed.node, **how)
+        except LabError as error:
+            healed = self._now()  # what does not bite is healed before it is told
+            self._recorder.add(_window(made, began, None, healed, healed, problem=str(error)))
+            raise
+        with self._lock:
+            self.active.append(Active(timed, made, fault, began, self._now()))
+
+    def _chance(self, timed: Timed) -> dict[str, int]:
+        """The seed, of a fault that leaves something to chance and takes one."""
+        from lab.faults import plan
+
+        seed = self._seed if timed.step.seed is None else timed.step.seed
+        try:
+            plan(self._lab, timed.step.fault or "", timed.node, **timed.step.how, seed=seed)
+        except BadInput:
+            return {}
+        return {"seed": seed}
+
+    def _heal(self, one: Active) -> None:
+        ended, problem, lasted, healed = self._now(), "", False, None
+        try:
+            lasted = one.fault.active
+            one.fault.heal()
+            healed = self._now()
+        except LabError as error:
+            problem = f"it could not be healed: {error}"
+        if not lasted and not problem:
+            problem = "it had ended before it was to be healed"
+        state = getattr(one.fault, "state", None)  # of a fault on a link
+        matched, acted = (None, None) if state is None else (state.matched, state.acted)
+        window = _window(
+            one.plan,
+            one.began,
+            one.bites_from,
+            ended,
+            healed,
+            one.fault,
+            matched,
+            acted,
+            lasted=lasted,
+            problem=problem,
+        )
+        with self._lock:
+            self.active.remove(one)
+        self._recorder.add(window)
+
+
+def told(made: Plan) -> str:
+    """What a fault does, in words, without how long it may last at the most: that is for the experiment to say."""
+    return f"{made.describe().rpartition(', for ')[0]}."
+
+
+def _window(
+    made: Plan,
+    began: float,
+    bites_from: float | None,
+    ended: float | None,
+    healed: float | None,
+    fault: Fault | None = None,
+    matched: int | None = None,
+    acted: int | None = None,
+    **more: Any,
+) -> FaultWindow:
+    about = made.about()
+    return FaultWindow(
+        about["fault"],
+        about["node"],
+        told(made),
+        began,
+        bites_from,
+        ended,
+        healed,
+        to=tuple(about["to"]),
+        parameters={**about["parameters"], "direction": about["direction"], "transport": about["transport"]},
+        asked=fault.asked if fault else "",
+        got=fault.got if fault else "",
+        before=fault.before.to_json() if fault and fault.before else None,
+        after=fault.after.to_json() if fault and fault.after else None,
+        matched=matched,
+        acted=acted,
+        **more,
+    )

@@ -1,0 +1,253 @@
+"""Experiments on the lab: what is to hold holds, what must not pass does not, and what was broken is healed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labtools import eventually
+
+from lab import EnvironmentProblem, Lab
+from lab.experiments import Run, define
+from lab.experiments.checks import Case, correctness
+from lab.experiments.judging import judge
+from lab.faults.active import active
+
+PATIENCE = 120.0  # seconds for a run to come somewhere, on a machine with more to do than its cores can
+SMALL: dict[str, Any] = {
+    "experiment": "small",
+    "title": "One of two servers stops",
+    "lab": "textbook",
+    "cache": "warm",
+    "workload": {
+        "names": ["www.example.com", "mail.example.com"],
+        "rate": "100/s",
+        "at": "resolver-1",
+        "timeout": "2s",
+    },
+    "phases": {"baseline": "1s", "fault": "1s", "recovery": "1s"},
+    "steady_state": ["success(baseline) >= 80%"],
+    "method": [{"fault": "blackhole", "node": ["gtld-1", "gtld-2"], "start": "fault"}],
+    "expect": ["success(fault) >= 80%", "upstream(any, fault) == 0", "hit_ratio(all) > 90%"],
+}
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**SMALL, **changes}
+
+
+def run(lab: Lab, folder: Path, **changes: Any) -> Run:
+    return define(changed(**changes)).run(lab=lab, folder=folder)
+
+
+def test_it_holds_when_the_faults_bite_and_the_cache_answers(lab: Lab, tmp_path: Path) -> None:
+    found = run(lab, tmp_path)
+    assert found.outcome == "held", found.journal.why
+    [history] = found.histories
+    assert [fault.bit for fault in history.faults] == [True, True]
+    assert {fault.node for fault in history.faults} == {"gtld-1", "gtld-2"}
+    fault = history.phase("fault")
+    for window in history.faults:
+        assert window.bites_from is not None
+        assert window.healed is not None
+        assert window.bites_from <= fault.start < fault.end <= window.healed
+    assert len(history.lookups("fault")) == pytest.approx(100, abs=40)
+    warmed = [one for one in history.all_lookups if one.n < 0]
+    assert {one.name for one in warmed} == {"www.example.com.", "mail.example.com."}
+    assert any(message.server == "example-1" or message.server == "example-2" for message in history.sorted_messages)
+    assert active(lab) == []
+    assert judge(found.folder).journal.trials == found.journal.trials, "the files are enough for the verdict"
+    versions = {node.name: node.version for node in found.journal.labs[0].nodes}
+    assert versions["resolver-1"].startswith("1.")
+    assert found.journal.environment["images"]
+
+
+def test_without_a_steady_state_nothing_is_broken(lab: Lab, tmp_path: Path) -> None:
+    found = run(lab, tmp_path, steady_state=["success(baseline) <= 10%"])
+    assert found.outcome == "inconclusive"
+    assert "the gate was not met" in found.journal.why
+    assert found.histories[0].faults == []
+
+
+def test_a_fault_without_effect_is_inconclusive(lab: Lab, tmp_path: Path) -> None:
+    # Who is frozen already is not stopped.
+    method = [
+        {"fault": "pause", "node": "gtld-1", "start": "fault"},
+        {"fault": "stop", "node": "gtld-1", "start": "fault + 300ms"},
+    ]
+    found = run(lab, tmp_path, method=method)
+    assert found.outcome == "inconclusive"
+    assert (
+        found.journal.why == "stop at gtld-1 had no effect: gtld-1 is paused already; `dnslab start gtld-1` starts it"
+    )
+    assert [fault.bit for fault in found.histories[0].faults] == [False, True]
+    assert active(lab) == []
+
+
+def test_a_fault_lasts_until_its_condition_holds(lab: Lab, tmp_path: Path) -> None:
+    method = [
+        {"fault": "pause", "node": "resolver-1", "start": "fault", "until": "failures(fault) >= 5"},
+    ]
+    work = {**SMALL["workload"], "timeout": "300ms"}
+    phases = {"baseline": "1s", "fault": "20s", "recovery": "1s"}
+    found = run(lab, tmp_path, method=method, workload=work, phases=phases, expect=["failures(fault) >= 5"])
+    assert found.outcome == "held", found.journal.why
+    assert found.histories[0].phase("fault").duration < 15
+
+
+def test_the_same_seed_asks_the_same_questions_and_loses_the_same_packets(lab: Lab, tmp_path: Path) -> None:
+    method = [
+        {"fault": "loss", "node": "resolver-1", "to": "host", "share": "30%", "transport": "udp", "start": "fault"}
+    ]
+    work = {**SMALL["workload"], "arrivals": "constant", "attempts": 1}
+    asked, lost = [], []
+    for _ in range(2):
+        found = run(lab, tmp_path, method=method, workload=work, expect=["failures(fault) > 0"])
+        assert found.outcome == "held", found.journal.why
+        lookups = found.histories[0].lookups()
+        asked.append([(one.n, one.name, one.type) for one in lookups[:300]])
+        window = found.histories[0].faults[0]
+        inside = [one for one in lookups if window.bites_from < one.intended < window.ended]  # type: ignore[operator]
+        lost.append([not one.succeeded for one in inside[:90]])
+    assert asked[0] == asked[1]
+    # Where in the schedule the fault begins to bite is a matter of milliseconds; from there on it is the same.
+    shifted = [(lost[a][by:], lost[1 - a]) for a in (0, 1) for by in range(10)]
+    best = max(sum(one == other for one, other in zip(*pair, strict=False)) for pair in shifted)
+    assert any(lost[0])
+    assert best >= 75, lost
+
+
+def test_a_closed_loop_asks_again_when_it_is_answered(lab: Lab, tmp_path: Path) -> None:
+    work = {"names": {"unique": "u{}.example.com"}, "arrivals": "closed", "clients": 4, "at": "resolver-2"}
+    found = run(
+        lab, tmp_path, workload=work, method=[], steady_state=[], cache="flushed", phases={"one": "1s", "two": "1s"},
+        expect=["share(NXDOMAIN, all) > 80%", "hits(all) == 0", "count(two) > 10"],
+    )  # fmt: skip
+    assert found.outcome == "held", found.journal.why
+    [(trial, history)] = found.pairs()
+    assert trial.correctness["unknown"] == 0, "what is right of a name is known although it was made up"
+    lookups = history.sorted_lookups
+    at_once = max(sum(other.intended <= one.intended < other.ended for other in lookups) for one in lookups[::10])
+    assert 1 < at_once <= 4
+
+
+def test_virtual_time_follows_the_model_of_a_cache(lab: Lab, tmp_path: Path) -> None:
+    found = define(
+        changed(
+            time="virtual",
+            cache="flushed",
+            parameters={"resolver": ["resolver-1", "resolver-2"]},
+            workload={"names": ["www.example.com"], "rate": "1/h", "at": "${resolver}"},
+            phases={"steady": "400 queries"},
+            steady_state=[],
+            method=[],
+            expect=[{"that": "abs(hit_ratio(steady) - 1 / 2) <= 0.1", "judged": "value", "samples": 300}],
+        )
+    ).run(lab=lab, folder=tmp_path)
+    assert found.outcome == "held", found.journal.why
+    for trial, history in found.pairs():
+        assert history.window.duration == pytest.approx(400 * 3600)
+        assert trial.correctness["wrong"] == trial.correctness["unanswered"] == 0
+        assert trial.seconds < history.window.duration / 1000
+
+
+def test_a_lab_on_which_something_is_broken_is_refused(lab: Lab, tmp_path: Path) -> None:
+    lab.node("org-1").stop()
+    with pytest.raises(EnvironmentProblem, match="org-1 is stopped"):
+        run(lab, tmp_path)
+    lab.node("org-1").start()
+
+
+def test_no_answer_of_the_lab_is_wrong(lab: Lab, tmp_path: Path) -> None:
+    """Aliases across zones, mail, rotation, what does not exist: the truth is known of all of it."""
+    names = [
+        "www.example.com", "intranet.enterprise.com", "partner.enterprise.com", "shop.enterprise.com", "enterprise.com",
+        "nowhere.example.com", "gaia.cs.umass.edu", "ns1.example.com", "example.co.kr", "story.example.com",
+    ]  # fmt: skip
+    work = {
+        **SMALL["workload"],
+        "names": names,
+        "types": ["A", "AAAA", "MX", "TXT", "NS"],
+        "at": ["resolver-1", "resolver-2"],
+    }
+    found = run(
+        lab, tmp_path, workload=work, method=[], steady_state=[], cache="flushed", phases={"only": "3s"}, expect=[]
+    )
+    assert found.outcome == "held", found.journal.why
+    [(trial, history)] = found.pairs()
+    assert trial.correctness["unknown"] == 0
+    nodes = {node.name: node for node in found.journal.labs[0].nodes}
+    kinds = {one.kind for one in correctness.judge(Case(history, nodes), history.sorted_lookups)}
+    assert {"fresh", "cached"} <= kinds
+
+
+@pytest.fixture
+def started(lab: Lab, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A real `dnslab run` whose fault lasts for a minute."""
+    file = tmp_path / "long.yaml"
+    phases = {"baseline": "1s", "fault": "60s", "recovery": "1s"}
+    method = [
+        {"fault": "stop", "node": "gtld-1", "start": "fault"},
+        {"fault": "loss", "node": "gtld-2", "share": "100%"},
+    ]
+    file.write_text(json.dumps(changed(experiment="long", phases=phases, method=method)))
+    command = [
+        sys.executable,
+        "-m",
+        "lab.cli",
+        "run",
+        str(file),
+        "--lab",
+        lab.name,
+        "--runs",
+        str(tmp_path / "runs"),
+        "--json",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_run_heals_and_says_so(
+    lab: Lab, tmp_path: Path, started: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    def broken() -> None:
+        assert {(entry.fault, entry.node) for entry in active(lab)} == {("stopped", "gtld-1"), ("loss", "gtld-2")}
+
+    eventually(broken, within=PATIENCE)
+    started.send_signal(number)
+    out, err = started.communicate(timeout=PATIENCE)
+    assert started.returncode == 130, err
+    assert active(lab) == []
+    assert json.loads(out)["exit_code"] == 130
+    journal = Run.load(tmp_path / "runs" / "long" / "latest").journal
+    assert journal.interrupted
+    assert journal.outcome == "inconclusive"
+    history = Run.load(tmp_path / "runs" / "long" / "latest").histories[0]
+    assert {fault.fault for fault in history.faults} == {"stop", "loss"}
+    assert all(fault.healed is not None for fault in history.faults)
+    assert history.lookups("baseline")
+
+
+def test_a_killed_run_is_healed_by_others(lab: Lab, tmp_path: Path, started: subprocess.Popen[str]) -> None:
+    def broken() -> None:
+        assert len(active(lab)) == 2
+
+    def healed() -> None:
+        assert active(lab) == []
+
+    eventually(broken, within=PATIENCE)
+    started.kill()
+    eventually(healed, within=PATIENCE)
+    assert Run.load(tmp_path / "runs" / "long" / "latest").journal.outcome == "inconclusive"

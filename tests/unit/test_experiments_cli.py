@@ -1,0 +1,106 @@
+"""dnslab run and dnslab experiment, as far as they need no lab."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.cli.main import run
+from lab.experiments.journal import Outcome
+from tests.fakerun import fake_journal, fake_run, fake_trial
+
+Told = tuple[int, str, str]
+
+
+@pytest.fixture
+def dnslab(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Told]:
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> Told:
+        code = run(list(arguments))
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def test_the_library_is_listed(dnslab: Callable[..., Told]) -> None:
+    code, out, _ = dnslab("experiment", "list")
+    assert code == 0
+    assert "tld-outage " in out
+    code, out, _ = dnslab("experiment", "list", "--json")
+    assert {"tld-outage", "ttl-hit-rate"} <= {one["experiment"] for one in json.loads(out)}
+
+
+def test_an_experiment_is_shown(dnslab: Callable[..., Told]) -> None:
+    code, out, _ = dnslab("experiment", "show", "tld-outage")
+    assert code == 0
+    assert "success(fault) >= ${least}" in out, "brackets and all, as in the file"
+    assert json.loads(dnslab("experiment", "show", "tld-outage", "--json")[1])["trials"] == 4
+
+
+def test_a_new_experiment_is_sound_and_can_be_foreseen(dnslab: Callable[..., Told]) -> None:
+    assert dnslab("experiment", "new", "mine")[0] == 0
+    assert dnslab("experiment", "validate", "mine.yaml")[:2] == (0, "mine is sound: 1 trial.\n")
+    code, out, _ = dnslab("run", "mine.yaml", "--dry-run")
+    assert code == 0
+    assert "fault: example-1 is stopped" in out
+    [trial] = json.loads(dnslab("run", "mine.yaml", "--dry-run", "--json")[1])
+    assert trial["steps"][-1] == "expected: recovery_time < 2s"
+
+
+def test_every_measure_is_listed_once(dnslab: Callable[..., Told]) -> None:
+    lines = dnslab("experiment", "measures")[1].splitlines()
+    assert len(lines) == len(set(lines))
+    assert sum("p100" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["run"], "which experiment?"),
+        (["run", "tld-outge"], "did you mean 'tld-outage'?"),
+        (["run", "nothing.yaml"], "there is no experiment file"),
+        (["run", "tld-outage", "--dry-run", "--param", "how"], "write it as --param key=value"),
+        (["run", "tld-outage", "--dry-run", "--param", "hwo=stop"], "did you mean 'how'?"),
+        (["run", "tld-outage", "--dry-run", "--param", "how=nonsense"], "no fault 'nonsense'"),
+        (["run", "tld-outage", "--dry-run", "--param", "how=a", "--param", "how=b"], "given twice"),
+        (["run", "tld-outage", "--dry-run", "--quick"], "has no `quick`"),
+        (["run", "ttl-hit-rate", "--dry-run", "--repeats", "900"], "1000 trials are the most"),
+        (["run", "--judge", "."], "no run is in"),
+        (["experiment", "new", "No Name"], "cannot be the name"),
+    ],
+)
+def test_bad_input_ends_with_4_and_says_why(arguments: list[str], told: str, dnslab: Callable[..., Told]) -> None:
+    code, out, err = dnslab(*arguments)
+    assert code == 4
+    assert told in err
+    assert "Traceback" not in out + err
+
+
+def test_mistakes_are_told_as_in_a_lab_file(dnslab: Callable[..., Told]) -> None:
+    Path("bad.yaml").write_text("experiment: bad\ntitle: x\nlab: textbook\ncahce: warm\n")
+    code, out, err = dnslab("experiment", "validate", "bad.yaml", "--json")
+    assert code == 4
+    assert err.startswith("dnslab: 4 problems in the experiment file\nbad.yaml:")
+    assert "bad.yaml:4: cahce: unknown key 'cahce'; did you mean 'cache'?" in err
+    assert {"line": 4, "place": "cahce", "text": "unknown key 'cahce'; did you mean 'cache'?"} in json.loads(out)[
+        "problems"
+    ]
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("held", 0), ("deviated", 1), ("inconclusive", 2)])
+def test_the_verdict_is_the_exit_code(
+    outcome: Outcome, code: int, dnslab: Callable[..., Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = fake_run(tmp_path)
+    judged = replace(found, journal=fake_journal().with_trials(replace(fake_trial(), outcome=outcome, why="because")))
+    monkeypatch.setattr("lab.experiments.judging.judge", lambda _folder: judged)
+    ended, out, _ = dnslab("run", "--judge", str(found.folder))
+    assert ended == code
+    assert f"{outcome}: because" in out
+    ended, out, _ = dnslab("run", "--judge", str(found.folder), "--json")
+    assert (ended, json.loads(out)["outcome"]) == (code, outcome)
