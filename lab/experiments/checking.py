@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from lab.agent.message import encode_name, type_number
 from lab.errors import BadInput
@@ -22,7 +21,7 @@ from lab.topology.problems import Problem
 from lab.topology.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from lab.runtime.lab import RunningLab
+    pass
 
 MOST_LOOKUPS = 200_000  # in one trial: what the prober takes at once, and what a history can hold without care
 
@@ -87,7 +86,7 @@ def _workload(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
             type_number(type)
         except ValueError as error:
             yield Problem(("workload", "types", place), str(error))
-    patterns = [pattern for pattern in (work.names.unique, work.names.zipf and work.names.zipf.pattern) if pattern]
+    patterns = work.names.patterns
     for place, name in enumerate((*work.names.list, *patterns)):
         try:
             encode_name(f"{name.format(1) if name in patterns else name.removesuffix('.')}.")
@@ -173,15 +172,14 @@ def _fault(where: Place, step: Step, topology: Topology) -> Iterator[Problem]:
     except BadInput as error:
         yield Problem((*where, "fault"), str(error))
         return
-    here = cast("RunningLab", SimpleNamespace(topology=topology))  # a plan looks at nothing else of a lab
     for place, node in enumerate(step.node):
         try:
-            topology.node(node)
+            topology.select(node)
         except BadInput as error:
             yield Problem((*where, "node", place), str(error))
             continue
         try:
-            plan(here, step.fault, node, **step.how, **({} if step.seed is None else {"seed": step.seed}))
+            plan(topology, step.fault, node, {**step.how, "seed": step.seed})
         except BadInput as error:
             given = next((key for key in step.how if re.search(rf"\b{re.escape(key)}\b", str(error))), None)
             yield Problem(where if given is None else (*where, given), str(error))

@@ -33,11 +33,13 @@ FUNCTIONS: Mapping[str, tuple[int, str]] = {
     "sqrt": (1, "square root"),
     "exp": (1, "e to the power of"),
     "log": (1, "natural logarithm"),
+    "zipf_hits": (3, "hit ratio for a lambda T of all names, how many names, and the exponent of their popularity"),
 }
 """Functions of numbers: how many they take, and what they give."""
 
 _PLAIN: Mapping[str, Callable[..., float]] = {
     "min": min, "max": max, "sqrt": math.sqrt, "exp": math.exp, "log": math.log,
+    "zipf_hits": statistics.zipf_hits,
 }  # fmt: skip
 
 

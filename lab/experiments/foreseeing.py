@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from lab.experiments import telling
 from lab.experiments.labsource import declaration
@@ -16,7 +15,7 @@ from lab.topology.derive import derive
 from lab.topology.model import Topology
 
 if TYPE_CHECKING:
-    from lab.runtime.lab import RunningLab
+    pass
 
 _CACHES = {
     "cold": "every resolver is restarted and remembers nothing",
@@ -57,21 +56,26 @@ def _faults(experiment: Experiment) -> bool:
 def _workload(work: Workload) -> str:
     names = work.names
     if names.zipf is not None:
-        asked = f"{names.zipf.count} names like {names.zipf.pattern}, Zipf({names.zipf.exponent:g})"
+        patterns = ", ".join(names.zipf.pattern[:_NAMES_SHOWN])
+        asked = f"{names.zipf.count} names like {patterns}, Zipf({names.zipf.exponent:g})"
+    elif names.each is not None:
+        asked = f"{names.each.count} names like {names.each.pattern}, one after the other"
     elif names.unique is not None:
         asked = f"names like {names.unique}, none of them twice"
     else:
         more = ", ..." if len(names.list) > _NAMES_SHOWN else ""
         asked = ", ".join(names.list[:_NAMES_SHOWN]) + more
-    pace = f"{work.clients or 1} clients in a closed loop" if work.rate is None else _rate(work.rate, work.arrivals)
+    pace = f"{work.clients or 1} clients in a closed loop" if work.rate is None else _rate(work.rate, work)
     by = f", from {', '.join(work.hosts)}" if work.hosts else ""
     at = f", at {', '.join(work.at)}" if work.at else ""
     return f"{pace}: {asked} {'/'.join(work.types)}{by}{at}"
 
 
-def _rate(rate: float, arrivals: str) -> str:
+def _rate(rate: float, work: Workload) -> str:
+    if work.arrivals == "rounds" and work.clients is not None:
+        return f"{work.clients} at once every {telling.number(work.clients / rate, 's')}"
     often = f"{rate:g} a second" if rate >= 1 else f"one every {telling.number(1 / rate, 's')}"
-    return f"{often}{' on average, at random times' if arrivals == 'poisson' else ''}"
+    return f"{often}{' on average, at random times' if work.arrivals == 'poisson' else ''}"
 
 
 def _after(step: Timed) -> str:
@@ -83,8 +87,7 @@ def _words(step: Timed, topology: Topology) -> str:
         return f"{step.step.do} {step.node}"
     from lab.faults import plan
 
-    here = cast("RunningLab", SimpleNamespace(topology=topology))  # a plan looks at nothing else of a lab
-    words = told(plan(here, step.step.fault, step.node, **step.step.how)).removesuffix(".")
+    words = told(plan(topology, step.step.fault, step.node, step.step.how)).removesuffix(".")
     ends = [f"until {step.condition}"] if step.condition else []
     ends += [f"for {telling.number(step.duration, 's')}"] if step.duration is not None else []
     return ", ".join([words, *ends])

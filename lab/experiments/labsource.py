@@ -11,7 +11,9 @@ from lab.experiments.schema import LabSource
 from lab.topology.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from lab.topology.declaration import Declaration
+    from collections.abc import Sequence
+
+    from lab.topology.declaration import Declaration, Link
 
 
 def declaration(source: LabSource, folder: Path) -> Declaration:
@@ -29,3 +31,20 @@ def declaration(source: LabSource, folder: Path) -> Declaration:
     if problems := labs.problems(changed):
         raise BadInput("; ".join(f"{problem.place}: {problem.text}" for problem in problems))
     return changed
+
+
+def closed(declared: Declaration) -> Declaration:
+    """The lab without its gateway and that one's links: a port of the machine is for the labs that people are in."""
+    from lab.topology.declaration import GATEWAY
+
+    others = (_without(link, GATEWAY) for link in declared.links)
+    links = tuple(link for link in others if all(link.ends))
+    return declared.model_copy(update={"gateway": None, "links": links})
+
+
+def _without(link: Link, node: str) -> Link:
+    def others(end: Sequence[str] | None) -> tuple[str, ...] | None:
+        return None if end is None else tuple(one for one in end if one != node)
+
+    between = None if link.between is None else tuple(others(end) or () for end in link.between)
+    return link.model_copy(update={"between": between, "from_": others(link.from_), "to": others(link.to)})

@@ -16,12 +16,14 @@ from lab.experiments.timeline import Timed
 from lab.runtime.parallel import each, uninterrupted
 
 if TYPE_CHECKING:
-    from lab.faults.fault import Fault, Plan
+    from lab.faults.fault import Fault
+    from lab.faults.plan import Plan
     from lab.lab import Lab
 
 LASTS = timedelta(
     hours=12
 )  # after that a fault heals itself, should this process hang; when it dies it does so at once
+_ZONE = "zone"  # the level of faults after which the truth is another
 
 
 @dataclass
@@ -43,8 +45,11 @@ class Active:
 class Method:
     """What is broken in a trial. As a context manager it heals everything at the end, whatever has happened."""
 
-    def __init__(self, lab: Lab, recorder: Recorder, now: Callable[[], float], seed: int) -> None:
-        self._lab, self._recorder, self._now, self._seed = lab, recorder, now, seed
+    def __init__(
+        self, lab: Lab, recorder: Recorder, now: Callable[[], float], edited: Callable[[float], None], seed: int
+    ) -> None:
+        """`edited` is told since when zones say something else, by a fault or its healing."""
+        self._lab, self._recorder, self._now, self._edited, self._seed = lab, recorder, now, edited, seed
         self._lock = threading.Lock()
         self.active: list[Active] = []
 
@@ -85,7 +90,7 @@ class Method:
         name = timed.step.fault
         assert name is not None
         how = {**timed.step.how, "lasts": LASTS, **self._chance(timed)}
-        made, began = plan(self._lab, name, timed.node, **how), self._now()
+        made, began = plan(self._lab.topology, name, timed.node, how), self._now()
         try:
             fault = inject(self._lab, name, timed.node, **how)
         except LabError as error:
@@ -94,6 +99,8 @@ class Method:
             raise
         with self._lock:
             self.active.append(Active(timed, made, fault, began, self._now()))
+        if made.kind.level == _ZONE:
+            self._edited(began)
 
     def _chance(self, timed: Timed) -> dict[str, int]:
         """The seed, of a fault that leaves something to chance and takes one."""
@@ -101,7 +108,7 @@ class Method:
 
         seed = self._seed if timed.step.seed is None else timed.step.seed
         try:
-            plan(self._lab, timed.step.fault or "", timed.node, **timed.step.how, seed=seed)
+            plan(self._lab.topology, timed.step.fault or "", timed.node, {**timed.step.how, "seed": seed})
         except BadInput:
             return {}
         return {"seed": seed}
@@ -112,12 +119,16 @@ class Method:
             lasted = one.fault.active
             one.fault.heal()
             healed = self._now()
+            if one.plan.kind.level == _ZONE:
+                self._edited(ended)
         except LabError as error:
             problem = f"it could not be healed: {error}"
         if not lasted and not problem:
             problem = "it had ended before it was to be healed"
-        state = getattr(one.fault, "state", None)  # of a fault on a link
-        matched, acted = (None, None) if state is None else (state.matched, state.acted)
+        states = one.fault.states.values()  # of a fault on links
+        matched, acted = (
+            (sum(state.matched for state in states), sum(state.acted for state in states)) if states else (None, None)
+        )
         window = _window(
             one.plan,
             one.began,
@@ -137,7 +148,7 @@ class Method:
 
 def told(made: Plan) -> str:
     """What a fault does, in words, without how long it may last at the most: that is for the experiment to say."""
-    return f"{made.describe().rpartition(', for ')[0]}."
+    return f"{made.does()}."
 
 
 def _window(
@@ -160,8 +171,8 @@ def _window(
         bites_from,
         ended,
         healed,
-        to=tuple(about["to"]),
-        parameters={**about["parameters"], "direction": about["direction"], "transport": about["transport"]},
+        to=tuple(about.get("to", ())),
+        parameters={**about["parameters"], **{key: about[key] for key in ("direction", "transport") if key in about}},
         asked=fault.asked if fault else "",
         got=fault.got if fault else "",
         before=fault.before.to_json() if fault and fault.before else None,

@@ -165,13 +165,12 @@ class _Runner:
 
     @contextmanager
     def _fresh(self, source: LabSource) -> Iterator[Lab]:
-        from lab.experiments.labsource import declaration
+        from lab.experiments.labsource import closed, declaration
         from lab.lab import Lab
 
-        declared = declaration(source, self._source.folder)
-        # The door of a lab of one's own must not be in the way of this one's.
+        declared = closed(declaration(source, self._source.folder))
         name = f"exp-{self.journal.name[:24].rstrip('-')}-{os.getpid()}"
-        with Lab.temporary(declared.model_copy(update={"gateway": None}), name=name, report=self._report) as lab:
+        with Lab.temporary(declared, name=name, report=self._report) as lab:
             yield lab
 
     def _note_environment(self, lab: Lab) -> None:

@@ -14,7 +14,7 @@ Rate = Annotated[float, BeforeValidator(rate)]
 Share = Annotated[float, BeforeValidator(share)]
 PhaseLength = Annotated[Length, BeforeValidator(length)]
 Cache = Literal["cold", "flushed", "warm"]
-Arrivals = Literal["constant", "poisson", "closed"]
+Arrivals = Literal["constant", "poisson", "rounds", "closed"]
 
 
 def _one_or_many(value: Any) -> Any:
@@ -54,9 +54,20 @@ class LabSource(Strict):
 class Zipf(Strict):
     """Names whose popularity falls with their rank: that of rank r is asked with a probability ~ 1 / r^exponent."""
 
-    pattern: str  # with {} where the rank goes
+    pattern: Texts  # with {} where the rank goes; of several each rank takes the next
     count: Annotated[int, Field(ge=1, le=100_000)]
     exponent: Annotated[float, Field(ge=0, le=10)] = 0.9
+
+    def name(self, rank: int) -> str:
+        """The name of a rank, from 1."""
+        return self.pattern[(rank - 1) % len(self.pattern)].format(rank)
+
+
+class Each(Strict):
+    """Names that are asked for in turn, from 1 to `count` and over again: with rounds, each client its own."""
+
+    pattern: str  # with {} where the number goes
+    count: Annotated[int, Field(ge=1, le=100_000)]
 
 
 class Names(Strict):
@@ -64,16 +75,23 @@ class Names(Strict):
 
     list: tuple[str, ...] = ()  # each as often as the others, in random order
     zipf: Zipf | None = None
+    each: Each | None = None
     unique: str | None = None  # a pattern with {} where a number goes: never the same name again
 
     @model_validator(mode="after")
     def _one(self) -> Names:
-        if (bool(self.list), self.zipf is not None, self.unique is not None).count(True) != 1:
-            raise ValueError("one of these is wanted: a list of names, `zipf` or `unique`")
-        for pattern in (self.zipf.pattern if self.zipf else None, self.unique):
-            if pattern is not None and pattern.count("{}") != 1:
+        if (bool(self.list), self.zipf is not None, self.each is not None, self.unique is not None).count(True) != 1:
+            raise ValueError("one of these is wanted: a list of names, `zipf`, `each` or `unique`")
+        for pattern in self.patterns:
+            if pattern.count("{}") != 1:
                 raise ValueError(f"{pattern!r}: {{}} stands once in a pattern, as in n{{}}.example.com")
         return self
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """What names are made of."""
+        single = (self.each.pattern if self.each else None, self.unique)
+        return (*(self.zipf.pattern if self.zipf else ()), *(one for one in single if one is not None))
 
 
 class Workload(Strict):
@@ -83,7 +101,8 @@ class Workload(Strict):
     types: Texts = ("A",)  # each as often as the others
     rate: Rate | None = None  # queries a second, of all hosts together
     arrivals: Arrivals = "poisson"
-    clients: Annotated[int, Field(ge=1, le=1000)] | None = None  # of a closed loop: each asks again when answered
+    clients: Annotated[int, Field(ge=1, le=1000)] | None = None
+    # of a closed loop: each asks again when answered; of rounds: each asks once in a round
     hosts: Texts = ()  # that ask, in turn; default: the lab's first host
     at: Texts = ()  # nodes that are asked, in turn; default: the host's resolvers, as its resolv.conf says
     timeout: Duration | None = None  # that an attempt may take; default: that of the stub resolver, 5 s
@@ -106,6 +125,9 @@ class Workload(Strict):
                 raise ValueError("a closed loop has no rate: each of its `clients` asks again when it is answered")
         elif self.rate is None:
             raise ValueError(f"{self.arrivals} arrivals need a `rate`, as in 100/s")
+        elif self.arrivals == "rounds":
+            if self.clients is None:
+                raise ValueError("rounds need `clients`: how many ask at once, every clients / rate seconds")
         elif self.clients is not None:
             raise ValueError("`clients` are for `arrivals: closed`; an open loop sends at its times, whoever waits")
         return self

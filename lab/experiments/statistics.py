@@ -101,6 +101,16 @@ def renewal_hit_ratio(hits: Sequence[bool], names: Sequence[object], confidence:
     return Estimate(observed.value, max(0.0, observed.value - half), min(1.0, observed.value + half), count, "share")
 
 
+def zipf_hits(lambda_t: float, count: float, exponent: float) -> float:
+    """The hit ratio of a cache for names of unequal popularity: H = sum p_i x_i / (1 + x_i), x_i = p_i lambda T.
+
+    J. Jung, A. W. Berger, H. Balakrishnan, Modeling TTL-based Internet caches, INFOCOM 2003, with Zipf popularity p_i.
+    """
+    weights = [float(rank) ** -exponent for rank in range(1, int(count) + 1)]
+    shares = [weight / math.fsum(weights) for weight in weights]
+    return math.fsum(share * share * lambda_t / (1 + share * lambda_t) for share in shares)
+
+
 def combine(function: Callable[..., float], *operands: Estimate, unit: str = "") -> Estimate:
     """What a function that grows or falls in each operand makes of intervals: its range over their ends.
 

@@ -70,7 +70,7 @@ class Conductor:
                     self._write_truths(distinct(self.experiment.workload))
                     self._pace.start()
                     started = True
-                    with Method(self.lab, self.recorder, lambda: self._pace.now, self.seed) as method:
+                    with Method(self.lab, self.recorder, lambda: self._pace.now, self._edited, self.seed) as method:
                         self._phases(method, seen)
             except KeyboardInterrupt:
                 self._mark(INTERRUPTED, "it was interrupted", started)
@@ -95,10 +95,14 @@ class Conductor:
             each(lambda handle: handle.restart(), self.lab.resolvers)
         self.lab.flush()
 
-    def _write_truths(self, questions: Iterable[tuple[str, str]]) -> None:
-        """What is right of each question."""
-        for truth in truths(self.lab.topology, questions):
+    def _write_truths(self, questions: Iterable[tuple[str, str]], since: float = float("-inf")) -> None:
+        """What is right of each question, from experiment time `since` on."""
+        for truth in truths(self.lab.topology, questions, since, self.lab.ledger.entries()):
             self.recorder.add(truth)
+
+    def _edited(self, since: float) -> None:
+        """Zones say something else from `since` on."""
+        self._write_truths(distinct(self.experiment.workload), since)
 
     # The phases
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 import dns.exception
 import dns.name
@@ -14,6 +17,9 @@ from dns.name import Name
 
 from lab.experiments.history import RR, Truth
 from lab.topology.model import Origin, Record, Topology, Zone
+
+if TYPE_CHECKING:
+    from lab.runtime.ledger import Entry
 
 _MOST_ALIASES = 16  # resolvers follow fewer
 _NAMED = ("NS", "CNAME", "DNAME", "PTR", "MX", "SRV", "SOA")  # types with names in their data: case means nothing there
@@ -78,10 +84,30 @@ class Zones:
         return self._owners[zone.name]
 
 
-def truths(topology: Topology, questions: Iterable[tuple[str, str]]) -> list[Truth]:
-    """What is true of each question, once."""
-    zones = Zones(topology)
-    return [zones.truth(name, type) for name, type in dict.fromkeys(questions)]
+def truths(
+    topology: Topology, questions: Iterable[tuple[str, str]], since: float = float("-inf"), edits: Sequence[Entry] = ()
+) -> list[Truth]:
+    """What is true of each question from experiment time `since` on, with the edits of zones that the ledger has.
+
+    Once each, unless servers of one zone do not agree: what any of them says is true then.
+    """
+    served = [Zones(one) for one in _versions(topology, edits)]
+    asked = dict.fromkeys(questions)
+    found = [replace(zones.truth(name, type), since=since) for zones in served for name, type in asked]
+    return list(dict.fromkeys(found))
+
+
+def _versions(topology: Topology, edits: Sequence[Entry]) -> list[Topology]:
+    """The lab's zones as they are served; more than one when the servers of a zone do not agree."""
+    from lab.runtime import zonedata
+
+    edited = {zone.name: zone for entry in edits if (zone := zonedata.zone_of(topology, entry)) is not None}
+    versions = [
+        list(dict.fromkeys(zonedata.served(topology, topology.nodes[server], zone, edits) for server in zone.servers))
+        for zone in edited.values()
+    ]
+    changed = [[one for one in zones if one is not None] for zones in zip_longest(*versions)] or [[]]
+    return [replace(topology, zones={**topology.zones, **{zone.name: zone for zone in zones}}) for zones in changed]
 
 
 def rr(owner: str, ttl: int, type: str, data: str) -> RR:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from lab.errors import BadInput
 from lab.experiments import statistics, telling
 from lab.experiments.checks import Case, correctness
 from lab.experiments.evaluating import Names, evaluate, holds, names_of
@@ -138,7 +139,7 @@ def _measurements(texts: Mapping[str, str], case: Case, known: Names) -> dict[st
     for name, text in texts.items():
         try:
             found[name] = evaluate(parse_value(text), case, known)
-        except Unmeasured:
+        except (Unmeasured, BadInput):  # the latter of a phase that a trial which was ended early has not seen
             continue  # what is not there is not reported; an expectation on it says why
     return found
 

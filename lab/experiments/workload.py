@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.experiments.schema import Names, Workload
+from lab.experiments.schema import Names, Workload, Zipf
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ def distinct(work: Workload) -> Iterator[tuple[str, str]]:
     if names.unique is not None:
         return
     if names.zipf is not None:
-        known = [names.zipf.pattern.format(rank) for rank in range(1, names.zipf.count + 1)]
+        known = [names.zipf.name(rank) for rank in range(1, names.zipf.count + 1)]
+    elif names.each is not None:
+        known = [names.each.pattern.format(number) for number in range(1, names.each.count + 1)]
     else:
         known = list(names.list)
     for name in known:
@@ -67,6 +69,10 @@ def _times(work: Workload, chance: random.Random) -> Iterator[float]:
     if work.arrivals == "constant":
         for n in itertools.count():
             yield n / work.rate
+    if work.arrivals == "rounds":
+        assert work.clients is not None  # and of rounds this
+        for n in itertools.count():
+            yield n // work.clients * work.clients / work.rate
     time = 0.0
     while True:
         time += chance.expovariate(work.rate)
@@ -80,15 +86,18 @@ def _names(names: Names, chance: random.Random) -> Iterator[str]:
         for n in itertools.count():
             yield absolute(names.unique.format(f"{start:010x}-{n}"))
     if names.zipf is not None:
-        yield from _zipf(names.zipf.pattern, names.zipf.count, names.zipf.exponent, chance)
+        yield from _zipf(names.zipf, chance)
+    if names.each is not None:
+        for n in itertools.count():
+            yield absolute(names.each.pattern.format(n % names.each.count + 1))
     while True:
         yield absolute(chance.choice(names.list))
 
 
-def _zipf(pattern: str, count: int, exponent: float, chance: random.Random) -> Iterator[str]:
-    weights = [rank**-exponent for rank in range(1, count + 1)]
+def _zipf(zipf: Zipf, chance: random.Random) -> Iterator[str]:
+    weights = [rank**-zipf.exponent for rank in range(1, zipf.count + 1)]
     total, cumulative = sum(weights), list(itertools.accumulate(weights))
     while True:
         # The last sum may be a rounding error below the total.
-        rank = min(bisect_left(cumulative, chance.random() * total), count - 1) + 1
-        yield absolute(pattern.format(rank))
+        rank = min(bisect_left(cumulative, chance.random() * total), zipf.count - 1) + 1
+        yield absolute(zipf.name(rank))

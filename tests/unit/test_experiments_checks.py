@@ -295,3 +295,13 @@ def test_zones_are_found_for_names() -> None:
     assert found.zone_of("other.com.") == "com"
     assert found.zone_of("x.org.") == "."
     assert isinstance(BY_NAME["host"], NodeRecord)
+
+
+def test_an_authority_that_is_asked_itself_has_no_cache_to_answer_from() -> None:
+    history = spoilt(lambda one: replace(answer(one, ttl=TTL), server="example-1", asked=("example-1",)))
+    assert measured(history, "wrong").value == 0
+
+
+def test_an_answer_that_waited_for_its_reader_may_be_as_old_as_when_it_was_sent() -> None:
+    late = spoilt(lambda one: replace(one, latency=5.0))
+    assert measured(late, "wrong").value == 0

@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 
+from lab import labs
 from lab.errors import BadInput
 from lab.experiments.foreseeing import foresee
+from lab.experiments.labsource import closed
 from lab.experiments.loading import begin, define, load, names, parse
 from lab.experiments.quantities import duration, length, rate
 from lab.experiments.runner import plan
 from lab.experiments.timeline import Moment, timed
+from lab.topology.derive import derive
 from lab.topology.problems import DeclarationError
+
+PAGES = Path(__file__).parents[2] / "docs" / "experiments"
 
 GOOD = """\
 experiment: small
@@ -204,6 +209,12 @@ def test_every_experiment_of_the_library_is_sound_and_can_be_foreseen(name: str)
     source = load(name)
     trials = plan(source)
     assert source.name == name
+    assert len(plan(source, quick="quick" in source.tree)) <= len(trials)
+    assert all(source.tree.get(key) for key in ("question", "source", "expect"))
+    if PAGES.is_dir():  # it is of the checkout, not of what is installed
+        page = (PAGES / f"{name}.md").read_text()
+        assert f"dnslab run {name}" in page
+        assert f"]({name}.md)" in (PAGES / "README.md").read_text()
     lines = foresee(trials[0], source.folder)
     assert any(line.startswith("expected: ") for line in lines)
 
@@ -242,3 +253,12 @@ def test_quantities() -> None:
     for wrong in ("10", "", "10 parsecs", "-5s", "s"):
         with pytest.raises(ValueError, match=r"write|length of time"):
             duration(wrong)
+
+
+def test_a_lab_of_ones_own_has_no_gateway_and_none_of_its_links() -> None:
+    declared = labs.load("wide-area")
+    without = closed(declared)
+    assert without.gateway is None
+    assert len(without.links) == len(declared.links)
+    assert not any("gateway" in end for link in without.links for end in link.ends)
+    assert "gateway" not in derive(without).nodes

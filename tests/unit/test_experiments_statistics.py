@@ -123,3 +123,8 @@ def test_arithmetic_with_intervals() -> None:
     assert (difference.low, difference.high) == (-5, -1)
     assert statistics.absolute(Estimate(1, -1, 2)) == Estimate(1, 0.0, 2)
     assert statistics.divide(Estimate.exact(1), Estimate(1, -1, 2)).high == math.inf
+
+
+def test_names_of_equal_popularity_have_the_hit_ratio_of_one() -> None:
+    assert statistics.zipf_hits(50, 10, 0) == pytest.approx(5 / 6)
+    assert statistics.zipf_hits(50, 10, 1) > statistics.zipf_hits(50, 10, 0.5)

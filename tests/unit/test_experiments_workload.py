@@ -76,3 +76,15 @@ def test_what_can_be_asked_is_known_beforehand() -> None:
     assert len(list(distinct(zipf))) == 3
     unique = Workload.model_validate({"names": {"unique": "n{}.com"}, "rate": "1/s"})
     assert list(distinct(unique)) == []
+
+
+def test_of_several_patterns_each_rank_takes_the_next() -> None:
+    zipf = Workload.model_validate({"names": {"zipf": {"pattern": ["n{}.com", "n{}.org"], "count": 3}}, "rate": "1/s"})
+    assert [name for name, _ in distinct(zipf)] == ["n1.com.", "n2.org.", "n3.com."]
+
+
+def test_in_a_round_each_client_asks_its_own_name_at_the_same_time() -> None:
+    names = {"each": {"pattern": "p{}.example.com", "count": 3}}
+    found = some(6, names=names, arrivals="rounds", clients=3, rate="3/10m")
+    assert [one.at for one in found] == [0, 0, 0, 600, 600, 600]
+    assert [one.name for one in found] == ["p1.example.com.", "p2.example.com.", "p3.example.com."] * 2

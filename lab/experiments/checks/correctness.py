@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lab.experiments.checks.attribution import fetched
-from lab.experiments.checks.measure import LOOKUP_OPTIONS, Case, Measure, Options, phase_of
+from lab.experiments.checks.measure import LOOKUP_OPTIONS, TIERS, Case, Measure, Options, phase_of
 from lab.experiments.history import RR, SUCCESS, Lookup, Truth
 from lab.experiments.journal import Estimate
 
@@ -105,9 +105,10 @@ def _valid(case: Case, one: Lookup) -> list[Truth]:
     """What was true when the answer can have been fetched: from its TTL and the limit of staleness before, to now."""
     truths = case.history.truth(one.name, one.type)
     found = []
-    for place, truth in enumerate(truths):
+    for truth in truths:
         lives = max((record.ttl for record in truth.answer), default=truth.negative_ttl or 0)
-        until = truths[place + 1].since if place + 1 < len(truths) else float("inf")
+        # Several of the same moment are all true: those of servers that do not agree.
+        until = min((other.since for other in truths if other.since > truth.since), default=float("inf"))
         if truth.since <= one.ended and until >= one.intended - lives - case.stale:
             found.append(truth)
     return found
@@ -135,6 +136,8 @@ def _contradiction(one: Lookup, truth: Truth) -> str:
 def _aged(case: Case, one: Lookup, truth: Truth, fetches: Fetches) -> Judged:
     """Fresh, cached or stale, of an answer that says what the zones say; wrong, when its age cannot be."""
     whole = _whole(truth)
+    if case.role(one.server) in TIERS:
+        return Judged(one, "fresh")  # who is asked is the authority, and has no cache
     if not case.history.watched:
         untouched = all(record.ttl == whole[_key(record)] for record in one.answer)
         return Judged(one, "fresh" if untouched else "cached")
