@@ -134,7 +134,9 @@ def test_a_closed_loop_asks_again_when_it_is_answered(lab: Lab, tmp_path: Path) 
     [(trial, history)] = found.pairs()
     assert trial.correctness["unknown"] == 0, "what is right of a name is known although it was made up"
     lookups = history.sorted_lookups
-    at_once = max(sum(other.intended <= one.intended < other.ended for other in lookups) for one in lookups[::10])
+    at_once = max(
+        sum(other.intended <= one.intended < other.ended for other in lookups) for one in lookups[:: len(lookups) // 20]
+    )
     assert 1 < at_once <= 4
 
 
@@ -188,6 +190,14 @@ def test_no_answer_of_the_lab_is_wrong(lab: Lab, tmp_path: Path) -> None:
     assert {"fresh", "cached"} <= kinds
 
 
+def broken_now(lab: Lab) -> set[tuple[str, str]]:
+    """What is broken, as fault and node; while a node is being stopped nobody can say."""
+    try:
+        return {(entry.fault, entry.node) for entry in active(lab)}
+    except EnvironmentProblem as error:
+        raise AssertionError(str(error)) from None
+
+
 @pytest.fixture
 def started(lab: Lab, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A real `dnslab run` whose fault lasts for a minute."""
@@ -223,7 +233,7 @@ def test_an_interrupted_run_heals_and_says_so(
     lab: Lab, tmp_path: Path, started: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     def broken() -> None:
-        assert {(entry.fault, entry.node) for entry in active(lab)} == {("stopped", "gtld-1"), ("loss", "gtld-2")}
+        assert broken_now(lab) == {("stopped", "gtld-1"), ("loss", "gtld-2")}
 
     eventually(broken, within=PATIENCE)
     started.send_signal(number)
@@ -242,10 +252,10 @@ def test_an_interrupted_run_heals_and_says_so(
 
 def test_a_killed_run_is_healed_by_others(lab: Lab, tmp_path: Path, started: subprocess.Popen[str]) -> None:
     def broken() -> None:
-        assert len(active(lab)) == 2
+        assert len(broken_now(lab)) == 2
 
     def healed() -> None:
-        assert active(lab) == []
+        assert broken_now(lab) == set()
 
     eventually(broken, within=PATIENCE)
     started.kill()
