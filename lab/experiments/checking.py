@@ -111,6 +111,8 @@ def _workload(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
 def _virtual(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
     if experiment.workload.arrivals == "closed":
         yield Problem(("workload", "arrivals"), "in virtual time nothing passes while a client waits: use an open loop")
+    if experiment.workload.arrivals == "rounds" and len(experiment.workload.hosts) > 1:
+        yield Problem(("workload", "hosts"), "in virtual time a round comes from one host")
     for node in topology.resolvers:
         if not node.on_lab_clock:
             yield Problem(("time",), f"{node.name} is not on the lab's clock, so time cannot be virtual for it")

@@ -31,6 +31,10 @@ SUCCESS = ("NOERROR", "NXDOMAIN")
 """Statuses with which a look-up has been served: the name system has said what there is, or that there is nothing."""
 
 
+GAP = "gap"
+"""What a mark says when a node was not watched for a while; its text begins with the node's name."""
+
+
 class RR(NamedTuple):
     """One record of an answer; `ttl` in seconds, as received; names absolute, in lower case."""
 

@@ -2,8 +2,9 @@
 
 Caches age by the clock that jumps; what programs wait for, a time-out for one, takes its real time, and so do injecting
 and healing a fault: experiment time is real time plus the jumps. The clock goes forward only, and only when no look-up
-is in flight. An arrival that is due while something real goes on is late, and its `sent` says so. A jump takes a
-fraction of a millisecond, which is nobody's latency: that counts from when the look-up was sent.
+is in flight; those of one round are in flight together. An arrival that is due while something real goes on is late,
+and its `sent` says so. A jump takes a fraction of a millisecond, which is nobody's latency: that counts from when the
+look-up was sent.
 
 Some programs (Unbound is one) read the clock once for all the packets that they find waiting at a socket, so one that
 follows an answer too closely would be handled at the time of the answer. Before each jump its servers are therefore
@@ -34,7 +35,7 @@ _PATIENCE = 1.0  # seconds for a server to say that it has looked again; one tha
 
 
 class VirtualTime(Pace):
-    """The prober moves the clock and asks, one arrival after the other; it is given some of them at a time."""
+    """The prober moves the clock and asks, one arrival after the other or round by round, some of them at a time."""
 
     def __init__(self, lab: RunningLab, experiment: Experiment, seed: int, recorder: Recorder) -> None:
         super().__init__(lab, experiment, seed, recorder)
@@ -69,7 +70,10 @@ class VirtualTime(Pace):
     def run_until(self, time: float, stop: Stop | None = None) -> bool:
         """Jump from arrival to arrival."""
         while together := self._due(time):
-            self._ask(together)
+            if together[0].at == together[-1].at and len(together) > 1:
+                self._ask_at_once(together)
+            else:
+                self._ask(together)
             if stop is not None and stop():
                 return True
         self._jump(time)
@@ -92,8 +96,14 @@ class VirtualTime(Pace):
         return self._jumps[-1][1] if self._jumps else 0.0
 
     def _due(self, before: float) -> list[Arrival]:
-        """The next arrivals, of one host; none when there are no more before `before`."""
+        """The next arrivals, of one host; none when there are no more before `before`; of a round all and no others."""
         ahead = self._arrivals[self._next : self._next + self._some]
+        if not ahead or ahead[0].at >= before:
+            return []
+        rest = itertools.islice(self._arrivals, self._next, None)
+        round_ = list(itertools.takewhile(lambda one: (one.at, one.host) == (ahead[0].at, ahead[0].host), rest))
+        if len(round_) > 1:
+            return round_
         same = itertools.takewhile(lambda one: one.at < before and one.host == ahead[0].host, ahead)
         return list(same)
 
@@ -118,6 +128,19 @@ class VirtualTime(Pace):
         each = (time.monotonic() - begun) / len(together)
         self._next += len(together)
         self._some = max(1, min(_MOST, 2 * self._some, round(_BUSY / each)))
+
+    def _ask_at_once(self, together: list[Arrival]) -> None:
+        """Have a round asked, all of it in flight at the same time."""
+        prober = self._lab.prober(together[0].host)
+        queries = [self._questions.query(arrival) for arrival in together]
+        prober.ask(self._others(tuple({server: None for query in queries for server in query.servers})))
+        self._jump(together[0].at)
+        began: list[float] = []
+        with prober.begin(queries, len(queries), began=began.append) as asking:
+            for result in asking:
+                arrival = together[result.n]
+                self._write(arrival, queries[result.n], result, began[0], arrival.at)
+        self._next += len(together)
 
     def _others(self, servers: tuple[str, ...]) -> list[Query]:
         """A question to the other address of each of these servers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from lab.experiments.history import Mark, Message
+from lab.experiments.history import GAP, Mark, Message
 
 if TYPE_CHECKING:
     from lab.observe.message import Message as Seen
@@ -35,7 +35,7 @@ def complaints(seen: Observation, time: Callable[[float], float], now: float) ->
             )
     for gap in seen.gaps:
         until = "the end" if gap.until is None else f"{time(gap.until):.3f} s"
-        yield Mark(time(gap.since), "gap", f"{gap.tap} was not watched until {until}: {gap.why}")
+        yield Mark(time(gap.since), GAP, f"{gap.tap} was not watched until {until}: {gap.why}")
 
 
 def _message(message: Seen, time: float) -> Message:

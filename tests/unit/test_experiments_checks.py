@@ -10,7 +10,7 @@ import pytest
 
 from lab.experiments.checks import Case, correctness, measures
 from lab.experiments.checks.attribution import attribute
-from lab.experiments.history import RR, FaultWindow, History, Lookup, Message, Phase, Truth
+from lab.experiments.history import RR, FaultWindow, History, Lookup, Mark, Message, Phase, Truth
 from lab.experiments.journal import Estimate, NodeRecord
 from lab.experiments.statistics import Unmeasured
 from tests.fakerun import CACHED, NODES, TTL, fake_history
@@ -305,3 +305,9 @@ def test_an_authority_that_is_asked_itself_has_no_cache_to_answer_from() -> None
 def test_an_answer_that_waited_for_its_reader_may_be_as_old_as_when_it_was_sent() -> None:
     late = spoilt(lambda one: replace(one, latency=5.0))
     assert measured(late, "wrong").value == 0
+
+
+def test_what_a_resolver_asked_while_nobody_watched_it_is_not_held_against_its_answers() -> None:
+    history = spoilt(lambda one: answer(one, ttl=TTL - 900))
+    history.marks = [*history.marks, Mark(5.0, "gap", "resolver-1 was not watched until 6.000 s: ended")]
+    assert measured(history, "wrong").value == 0

@@ -15,7 +15,7 @@ from typing import Literal
 
 from lab.experiments.checks.attribution import fetched
 from lab.experiments.checks.measure import LOOKUP_OPTIONS, TIERS, Case, Measure, Options, phase_of
-from lab.experiments.history import RR, SUCCESS, Lookup, Truth
+from lab.experiments.history import GAP, RR, SUCCESS, Lookup, Truth
 from lab.experiments.journal import Estimate
 
 Kind = Literal["fresh", "cached", "stale", "wrong", "unanswered", "unknown"]
@@ -138,7 +138,7 @@ def _aged(case: Case, one: Lookup, truth: Truth, fetches: Fetches) -> Judged:
     whole = _whole(truth)
     if case.role(one.server) in TIERS:
         return Judged(one, "fresh")  # who is asked is the authority, and has no cache
-    if not case.history.watched:
+    if not case.history.watched or one.server in _unseen(case):
         untouched = all(record.ttl == whole[_key(record)] for record in one.answer)
         return Judged(one, "fresh" if untouched else "cached")
     if case.attribution.state(one) in ("miss", "shared"):
@@ -150,6 +150,11 @@ def _aged(case: Case, one: Lookup, truth: Truth, fetches: Fetches) -> Judged:
             return Judged(one, found, why)
         kind = "stale" if found == "stale" else kind
     return Judged(one, kind)
+
+
+def _unseen(case: Case) -> set[str]:
+    """The nodes that were not watched for a while, as when they are restarted: what they asked then is not known."""
+    return {mark.text.split()[0] for mark in case.history.marks if mark.what == GAP and mark.time >= 0}
 
 
 def _cached(case: Case, one: Lookup, record: RR, whole: int, fetches: Fetches) -> tuple[Kind, str]:
