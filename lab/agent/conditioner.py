@@ -10,10 +10,8 @@ link is declared, or when the node is gone and its namespace empty.
 """
 
 import argparse
-import contextlib
 import gc
 import heapq
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -33,16 +31,14 @@ from .loop import READ, Loop, Timer
 from .messages import MessageRule, Messages
 from .nfqueue import IN, OUT, Packet, Queue
 from .owner import Owner
-from .protocol import ProtocolError, decode_line
+from .protocol import ProtocolError
 from .proxy import Proxy
 from .redirect import REDIRECTED
+from .server import Server
 
 SOCKET: Final = "/run/conditioner"
-_FIRST: Final = 10.0  # seconds in which the first owner has to come
-_LINGER: Final = 1.0  # seconds without any owner before the conditioner ends
 _HOOKS: Final = {"in": IN, "out": OUT}
 _PROTOCOLS: Final = {"tcp": 6, "udp": 17}
-_RTMGRP_LINK: Final = 1  # rtnetlink(7): tell of interfaces that come and go
 
 
 class Active:
@@ -171,14 +167,12 @@ class Traffic:
         self._copier.close()
 
 
-class Conditioner:
+class Conditioner(Server[Owner]):
     """Serves owners until there are none."""
 
     def __init__(self, path: Path) -> None:
-        self._loop = Loop()
+        super().__init__(Loop(), path)
         self._rules: dict[str, Active] = {}
-        self._owners: set[Owner] = set()
-        self._running = True
         self._messages = Messages()
         self._proxy = Proxy(self._loop, self._messages)
         self._traffic: Traffic | None = None
@@ -188,17 +182,6 @@ class Conditioner:
         except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
             self._refusal = nfqueue_refused(error)
         self._firewall = Firewall(self._loop)
-        self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        self._links.bind((0, _RTMGRP_LINK))
-        self._links.setblocking(False)
-        self._loop.watch(self._links.fileno(), READ, self._links_changed)
-        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        path.unlink(missing_ok=True)
-        self._server.bind(str(path))
-        self._server.listen()
-        self._server.setblocking(False)
-        self._loop.watch(self._server.fileno(), READ, self._connected)
-        self._alone = self._loop.at(time.monotonic() + _FIRST, self.end)
         self._operations: Mapping[str, Callable[[Owner, dict[str, Any]], None]] = {
             "add": self._add,
             "remove": self._remove,
@@ -206,20 +189,11 @@ class Conditioner:
             "declare": self._declare,
             "list": self._list,
         }
-        self._links_changed()
 
     def run(self) -> None:
         """Serve; at the end no rule is left, here or in the kernel."""
-        wakeups, wakeup = socket.socketpair()
-        wakeups.setblocking(False)
-        wakeup.setblocking(False)
-        signal.set_wakeup_fd(wakeup.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self.end())
-        self._loop.watch(wakeups.fileno(), READ, partial(_discard, wakeups))
         try:
-            while self._running:
-                self._loop.run_once()
+            super().run()
         finally:
             # First the rules, so that nothing new arrives; then what is still held is let go.
             try:
@@ -229,50 +203,26 @@ class Conditioner:
                 if self._traffic is not None:
                     self._traffic.close()
 
-    def end(self) -> None:
-        """Stop serving."""
-        self._running = False
+    def client(self, connection: socket.socket) -> Owner:
+        """Make an owner of a new connection."""
+        return Owner(connection)
 
-    def _links_changed(self) -> None:
-        with contextlib.suppress(OSError):  # nothing more to read, or so much that some was lost: look in any case
-            while self._links.recv(1 << 16):
-                pass
-        if all(name == "lo" for _, name in socket.if_nameindex()):
-            self.end()  # the node has stopped: its namespace is kept alive by nobody but us
+    def request(self, owner: Owner, request: dict[str, Any]) -> None:
+        """Do what an owner asks for. Raises ProtocolError."""
+        self._operation(request)(owner, request)
 
-    # Owners
+    def lost(self, owner: Owner) -> None:
+        """End the rules of an owner that is gone."""
+        self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
+        self._apply(lambda _complaint: None)
 
-    def _connected(self) -> None:
-        connection, _ = self._server.accept()
-        owner = Owner(connection)
-        self._owners.add(owner)
-        self._loop.cancel(self._alone)
-        self._loop.watch(owner.fileno(), READ, partial(self._readable, owner))
+    def stays(self) -> bool:
+        """Tell whether there are rules that nobody owns, those of declared links."""
+        return bool(self._declared())
 
-    def _readable(self, owner: Owner) -> None:
-        try:
-            for line in owner.lines():
-                self._handle(owner, line)
-        except (EOFError, OSError):
-            self._loop.unwatch(owner.fileno())
-            owner.close()
-            self._owners.discard(owner)
-            self._drop(rule for rule in list(self._rules.values()) if rule.owner is owner)
-            self._apply(lambda _complaint: None)
-            if not self._owners and not self._declared():
-                self._linger()
-
-    def _linger(self) -> None:
-        """End in a while, unless an owner comes; connections that go by the proxy are not cut off."""
-        self._alone = self._loop.at(time.monotonic() + _LINGER, self._linger if self._proxy.busy else self.end)
-
-    def _handle(self, owner: Owner, line: bytes) -> None:
-        request: dict[str, Any] = {}
-        try:
-            request = decode_line(line)
-            self._operation(request)(owner, request)
-        except ProtocolError as error:
-            owner.tell({"error": str(error), "id": request.get("id")})
+    def busy(self) -> bool:
+        """Tell whether connections go by the proxy, which are not to be cut off."""
+        return self._proxy.busy
 
     def _operation(self, request: Mapping[str, Any]) -> Callable[[Owner, dict[str, Any]], None]:
         operation = request.get("op")
@@ -378,11 +328,6 @@ class Conditioner:
             done(f"the proxy for TCP cannot listen: {error.strerror}")
         else:
             self._firewall.ask(rules, done)
-
-
-def _discard(wakeups: socket.socket) -> None:
-    """Read what a signal wrote to end the wait; its handler has run."""
-    wakeups.recv(16)
 
 
 def main() -> None:

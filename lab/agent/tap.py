@@ -12,26 +12,22 @@ import base64
 import contextlib
 import gc
 import os
-import signal
 import socket
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from .loop import READ, Loop
-from .protocol import ProtocolError, decode_line, encode_line
+from .protocol import ProtocolError, encode_line
 from .ring import Ring
+from .server import Server
 from .stream import LineReader, Writer
 
 SOCKET: Final = "/run/tap"
-_FIRST: Final = 10.0  # seconds in which the first observer has to come
-_LINGER: Final = 1.0  # seconds without any observer before the tap ends
 _GATHER: Final = 0.01  # seconds in which packets are gathered for one line, unless somebody asks for them
 _BATCH: Final = 1 << 20  # octets of frames a line, more or less
 _BACKLOG: Final = 64 << 20  # octets that an observer may leave unread
-_RTMGRP_LINK: Final = 1  # rtnetlink(7): tell of interfaces that come and go
 
 
 class Outbox(Writer):
@@ -100,13 +96,11 @@ class Observer:
         self._connection.close()
 
 
-class Tap:
+class Tap(Server[Observer]):
     """Serves observers until there are none."""
 
     def __init__(self, path: Path) -> None:
-        self._loop = Loop()
-        self._observers: set[Observer] = set()
-        self._running = True
+        super().__init__(Loop(), path)
         self._ring: Ring | None = None
         self._refusal = ""
         try:
@@ -117,42 +111,18 @@ class Tap:
             )
         else:
             self._loop.watch(self._ring.fileno(), READ, self._arrived)
-        self._links = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        self._links.bind((0, _RTMGRP_LINK))
-        self._links.setblocking(False)
-        self._loop.watch(self._links.fileno(), READ, self._links_changed)
-        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        path.unlink(missing_ok=True)
-        self._server.bind(str(path))
-        self._server.listen()
-        self._server.setblocking(False)
-        self._loop.watch(self._server.fileno(), READ, self._connected)
-        self._alone = self._loop.at(time.monotonic() + _FIRST, self.end)
-        self._links_changed()
 
-    def run(self) -> None:
-        """Serve."""
-        wakeups, wakeup = socket.socketpair()
-        wakeups.setblocking(False)
-        wakeup.setblocking(False)
-        signal.set_wakeup_fd(wakeup.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: self.end())
-        self._loop.watch(wakeups.fileno(), READ, partial(_discard, wakeups))
-        while self._running:
-            self._loop.run_once()
+    def client(self, connection: socket.socket) -> Observer:
+        """Make an observer of a new connection."""
+        return Observer(self._loop, connection)
 
-    def end(self) -> None:
-        """Stop serving."""
-        self._running = False
+    def request(self, observer: Observer, request: dict[str, Any]) -> None:
+        """Answer an observer. Raises ProtocolError."""
+        observer.tell({**self._answer(observer, request), "id": request.get("id")})
 
-    def _links_changed(self) -> None:
-        with contextlib.suppress(OSError):  # nothing more to read, or so much that some was lost: look in any case
-            while self._links.recv(1 << 16):
-                pass
-        if all(name == "lo" for _, name in socket.if_nameindex()):
-            self._deliver()  # what it sent last
-            self.end()  # the node has stopped: its namespace is kept alive by nobody but us
+    def node_gone(self) -> None:
+        """Tell what the node sent last."""
+        self._deliver()
 
     # Frames
 
@@ -171,39 +141,11 @@ class Tap:
         """Tell all observers of all frames that have come in."""
         ring = self._ring
         while ring is not None and (batch := list(ring.frames(_BATCH))):
-            watching = [observer for observer in self._observers if observer.watching]
+            watching = [observer for observer in self._clients if observer.watching]
             if watching:
                 encoded, dropped = base64.b64encode(b"".join(batch)).decode("ascii"), ring.count_dropped()
                 for observer in watching:
                     observer.batch(encoded, len(batch), dropped)
-
-    # Observers
-
-    def _connected(self) -> None:
-        connection, _ = self._server.accept()
-        observer = Observer(self._loop, connection)
-        self._observers.add(observer)
-        self._loop.cancel(self._alone)
-        self._loop.watch(observer.fileno(), READ, partial(self._readable, observer))
-
-    def _readable(self, observer: Observer) -> None:
-        try:
-            for line in observer.lines():
-                self._handle(observer, line)
-        except (EOFError, OSError):
-            self._loop.unwatch(observer.fileno())
-            observer.close()
-            self._observers.discard(observer)
-            if not self._observers:
-                self._alone = self._loop.at(time.monotonic() + _LINGER, self.end)
-
-    def _handle(self, observer: Observer, line: bytes) -> None:
-        request: dict[str, Any] = {}
-        try:
-            request = decode_line(line)
-            observer.tell({**self._answer(observer, request), "id": request.get("id")})
-        except ProtocolError as error:
-            observer.tell({"error": str(error), "id": request.get("id")})
 
     def _answer(self, observer: Observer, request: Mapping[str, Any]) -> dict[str, Any]:
         if self._ring is None:
@@ -216,11 +158,6 @@ class Tap:
             observer.watch(self._ring.count_dropped())
             return {"watching": True}
         return {"dropped": observer.dropped(self._ring.count_dropped())}
-
-
-def _discard(wakeups: socket.socket) -> None:
-    """Read what a signal wrote to end the wait; its handler has run."""
-    wakeups.recv(16)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lab.cli import asking, experiments, explaining, faults, life, nodes, observing, repair, stories, time
+from lab.cli import asking, experiments, explaining, faults, life, nodes, observing, repair, reports, stories, time
 from lab.cli.options import Debug
 
 _SECTIONS = {
@@ -15,7 +15,7 @@ _SECTIONS = {
     "Ask it": ("query", "flush"),
     "See it": ("trace", "explain", "watch", "capture"),
     "Break it and mend it": ("stop", "start", "restart", "pause", "unpause", "fault", "faults", "heal", "time"),
-    "Experiment": ("run", "experiment"),
+    "Experiment": ("run", "experiment", "report"),
     "Look into it": ("logs", "shell", "render"),
     "This machine": ("doctor", "gc"),
 }
@@ -63,5 +63,5 @@ def _options(
         typer.echo(context.get_help())
 
 
-for group in (life, asking, stories, explaining, observing, nodes, faults, time, experiments, repair):
+for group in (life, asking, stories, explaining, observing, nodes, faults, time, experiments, reports, repair):
     group.register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,8 +94,11 @@ def run(
 
 
 def _end(found: Run) -> None:
-    journal = found.journal
-    emit({"run": str(found.folder), **journal.to_json()}, lambda: _tell(journal, found.folder))
+    from lab.report import write
+
+    journal, reports = found.journal, [file.name for file in write(found.folder)]
+    data = {"run": str(found.folder), "reports": reports, **journal.to_json()}
+    emit(data, lambda: _tell(journal, found.folder, reports))
     if journal.exit_code:
         sys.stdout.flush()
         raise typer.Exit(journal.exit_code)
@@ -109,11 +113,12 @@ def _judge_again(folder: Path) -> Run:
 # What is printed
 
 
-def _tell(journal: Journal, folder: Path) -> None:
+def _tell(journal: Journal, folder: Path, reports: Sequence[str]) -> None:
     for trial in journal.trials:
         _tell_trial(trial, alone=len(journal.trials) == 1)
     say(f"[{_COLOURS[journal.outcome]}]{journal.outcome}[/]: {plain(journal.why)}")
-    say(f"[dim]{plain(nearby(folder))}: journal.json, history.jsonl; again: {plain(journal.command)}[/]")
+    files = ", ".join((*reports, "journal.json", "history.jsonl"))
+    say(f"[dim]{plain(nearby(folder))}: {files}; again: {plain(journal.command)}[/]")
 
 
 def _tell_trial(trial: Trial, *, alone: bool) -> None:

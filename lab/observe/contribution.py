@@ -76,13 +76,18 @@ def _of(story: Story, node: str, cache: Sequence[ResourceRecord] | None) -> Iter
             yield Contribution(node, question.name, "answer", ttl=question.outcome.ttl, known="answer")
         return
     begun: set[str] = set()
+    told_of: set[str] = set()  # zones whose servers it has been told on the way: no cache had them
     for step in below:
+        if step.outcome.kind == "referral":
+            told_of.add(step.outcome.zone)
         if step.purpose != "resolution" or step.meaning.target in begun:
             continue
         begun.add(step.meaning.target)
         zone = _began_at(story, step)
         if step.exchange.query.rd or own or zone is None:
             continue  # a forwarder, or a delegation from its own zone: no cache was needed to know whom to ask
+        if zone in told_of:
+            continue
         if zone == ".":
             yield Contribution(node, step.meaning.target, "nothing")
         else:

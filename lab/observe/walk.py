@@ -10,14 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lab.agent.message import query_message
+from lab.agent.protocol import Transport
 from lab.observe.asked import Asked
 from lab.observe.contribution import learnt
 from lab.observe.message import Message
 from lab.observe.outcome import Outcome, outcome
-from lab.observe.purpose import Meaning
+from lab.observe.purpose import Meaning, Purpose
 from lab.observe.selection import spoken
 from lab.observe.story import Step, Story
 from lab.observe.tracing import checked
+from lab.topology.model import Role
 
 if TYPE_CHECKING:
     from lab.runtime.answer import Answer
@@ -57,9 +59,9 @@ class _Walker:
     steps: list[Step] = field(default_factory=list)
     clock: float = 0.0  # seconds of the walk so far
 
-    def resolve(self, name: str, type: str, purpose: str, depth: int = 0) -> Answer | None:
+    def resolve(self, name: str, type: str, purpose: Purpose, depth: int = 0) -> Answer | None:
         """Walk from the root to `name`; the last answer, or None when the way ended before one."""
-        servers = [str(node.ipv4) for node in self.lab.topology.servers if _is_root(node.zones)]
+        servers = [str(node.ipv4) for node in self.lab.topology.of_role(Role.ROOT)]
         while servers:
             answer, step = self._ask_one_of(servers, name, type, purpose)
             if answer is None or step is None or step.outcome.kind != "referral":
@@ -67,7 +69,9 @@ class _Walker:
             servers = self._servers(answer, depth)
         return None
 
-    def _ask_one_of(self, servers: list[str], name: str, type: str, purpose: str) -> tuple[Answer | None, Step | None]:
+    def _ask_one_of(
+        self, servers: list[str], name: str, type: str, purpose: Purpose
+    ) -> tuple[Answer | None, Step | None]:
         """The first useful answer of the servers, asked in turn."""
         answer: Answer | None = None
         step: Step | None = None
@@ -81,7 +85,7 @@ class _Walker:
                 self.steps[-1] = replace(step, waited=answer.latency, spent=answer.latency)
         return answer, step
 
-    def _ask(self, address: str, name: str, type: str, purpose: str) -> tuple[Answer, Step]:
+    def _ask(self, address: str, name: str, type: str, purpose: Purpose) -> tuple[Answer, Step]:
         node = self.lab.topology.node(address)
         question = self.lab.question(name, type, at=address, host=self.host, recurse=False, timeout=self.timeout)
         [answer] = self.lab.ask([question], host=self.host)
@@ -104,7 +108,7 @@ class _Walker:
             if came is None and attempt.outcome != "timeout":
                 result = Outcome("refused", f"{attempt.outcome}: nobody takes it there")
             step = Step(
-                len(self.steps) + 1, 0, exchange, Meaning(purpose, name), result, sent, spent=attempt.latency  # type: ignore[arg-type]
+                len(self.steps) + 1, 0, exchange, Meaning(purpose, name), result, sent, spent=attempt.latency
             )  # fmt: skip
             self.steps.append(step)
         assert step is not None
@@ -133,14 +137,10 @@ class _Walker:
 
 
 def _message(
-    tap: str, time: float, ends: tuple[str, str, str], transport: str, wire: bytes, *, back: bool = False
+    tap: str, time: float, ends: tuple[str, str, str], transport: Transport, wire: bytes, *, back: bool = False
 ) -> Message:
     host, server, address = ends
     here, there = (host, 0), (address, 53)
     source, destination = (there, here) if back else (here, there)
     sender, receiver = (server, host) if back else (host, server)
-    return Message(tap, time, *source, *destination, sender, receiver, transport, wire)  # type: ignore[arg-type]
-
-
-def _is_root(zones: object) -> bool:
-    return any(len(zone) == 1 for zone in zones)  # type: ignore[attr-defined]
+    return Message(tap, time, *source, *destination, sender, receiver, transport, wire)

@@ -25,7 +25,7 @@ class Problem:
 
 
 class DeclarationError(BadInput):
-    """A file that cannot be what it is to be: a lab. The message: one line `file:line: place: what` a problem."""
+    """A lab file, or another, that cannot be what it is to be; one line `file:line: place: what` for each problem."""
 
     def __init__(self, source: str, problems: Sequence[tuple[int, Problem]], what: str = "lab file") -> None:
         self.source, self.what = source, what

@@ -107,21 +107,21 @@ def test_the_same_seed_asks_the_same_questions_and_loses_the_same_packets(lab: L
         {"fault": "loss", "node": "resolver-1", "to": "host", "share": "30%", "transport": "udp", "start": "fault"}
     ]
     work = {**SMALL["workload"], "arrivals": "constant", "attempts": 1}
+    phases = {"baseline": "1s", "fault": "3s", "recovery": "1s"}
     asked, lost = [], []
     for _ in range(2):
-        found = run(lab, tmp_path, method=method, workload=work, expect=["failures(fault) > 0"])
+        found = run(lab, tmp_path, method=method, workload=work, phases=phases, expect=["failures(fault) > 0"])
         assert found.outcome == "held", found.journal.why
         lookups = found.histories[0].lookups()
         asked.append([(one.n, one.name, one.type) for one in lookups[:300]])
-        window = found.histories[0].faults[0]
-        inside = [one for one in lookups if window.bites_from < one.intended < window.ended]  # type: ignore[operator]
-        lost.append([not one.succeeded for one in inside[:90]])
+        fault = found.histories[0].phase("fault")
+        lost.append([not one.succeeded for one in lookups if fault.start <= one.intended < fault.end])
     assert asked[0] == asked[1]
-    # Where in the schedule the fault begins to bite is a matter of milliseconds; from there on it is the same.
-    shifted = [(lost[a][by:], lost[1 - a]) for a in (0, 1) for by in range(10)]
-    best = max(sum(one == other for one, other in zip(*pair, strict=False)) for pair in shifted)
-    assert any(lost[0])
-    assert best >= 75, lost
+    # The count of packets begins when the fault has been measured, and the phase some packets later: how many depends
+    # on the machine. By chance two such sequences agree in 58 of 100 places.
+    pairs = [(lost[one][by:], lost[1 - one]) for one in (0, 1) for by in range(150)]
+    agreement = [sum(a == b for a, b in zip(*pair, strict=False)) / min(map(len, pair)) for pair in pairs]
+    assert max(agreement) > 0.93, lost
 
 
 def test_a_closed_loop_asks_again_when_it_is_answered(lab: Lab, tmp_path: Path) -> None:
@@ -134,7 +134,9 @@ def test_a_closed_loop_asks_again_when_it_is_answered(lab: Lab, tmp_path: Path) 
     [(trial, history)] = found.pairs()
     assert trial.correctness["unknown"] == 0, "what is right of a name is known although it was made up"
     lookups = history.sorted_lookups
-    at_once = max(sum(other.intended <= one.intended < other.ended for other in lookups) for one in lookups[::10])
+    at_once = max(
+        sum(other.intended <= one.intended < other.ended for other in lookups) for one in lookups[:: len(lookups) // 20]
+    )
     assert 1 < at_once <= 4
 
 
@@ -188,6 +190,14 @@ def test_no_answer_of_the_lab_is_wrong(lab: Lab, tmp_path: Path) -> None:
     assert {"fresh", "cached"} <= kinds
 
 
+def broken_now(lab: Lab) -> set[tuple[str, str]]:
+    """What is broken, as fault and node; while a node is being stopped nobody can say."""
+    try:
+        return {(entry.fault, entry.node) for entry in active(lab)}
+    except EnvironmentProblem as error:
+        raise AssertionError(str(error)) from None
+
+
 @pytest.fixture
 def started(lab: Lab, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A real `dnslab run` whose fault lasts for a minute."""
@@ -223,7 +233,7 @@ def test_an_interrupted_run_heals_and_says_so(
     lab: Lab, tmp_path: Path, started: subprocess.Popen[str], number: signal.Signals
 ) -> None:
     def broken() -> None:
-        assert {(entry.fault, entry.node) for entry in active(lab)} == {("stopped", "gtld-1"), ("loss", "gtld-2")}
+        assert broken_now(lab) == {("stopped", "gtld-1"), ("loss", "gtld-2")}
 
     eventually(broken, within=PATIENCE)
     started.send_signal(number)
@@ -242,10 +252,10 @@ def test_an_interrupted_run_heals_and_says_so(
 
 def test_a_killed_run_is_healed_by_others(lab: Lab, tmp_path: Path, started: subprocess.Popen[str]) -> None:
     def broken() -> None:
-        assert len(active(lab)) == 2
+        assert len(broken_now(lab)) == 2
 
     def healed() -> None:
-        assert active(lab) == []
+        assert broken_now(lab) == set()
 
     eventually(broken, within=PATIENCE)
     started.kill()

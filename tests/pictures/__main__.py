@@ -24,6 +24,7 @@ OUT = Path(__file__).parents[2] / "docs" / "trace.png"
 # Further down the tree is further away.
 DELAYS: Mapping[str, str] = {"root": "30ms", "tld": "50ms", "authority": "80ms"}
 AROUND, HEIGHT = 140, 930  # pixels around the diagram, and of the window; the picture has twice as many
+TRIES = 7
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -37,7 +38,10 @@ def main() -> None:
         for name in servers:
             delay = DELAYS[lab.topology.nodes[name].role.value]
             faults.enter_context(lab.fault("latency", name, delay=delay))
-        story = lab.trace("www.example.com", at="resolver-1", cold=True)
+        with lab.observe("host", "resolver-1"):  # the taps stay for all of them
+            told = [lab.trace("www.example.com", at="resolver-1", cold=True) for _ in range(TRIES)]
+    # A busy machine adds to times and never takes from them: the quickest shows the distances best.
+    story = min((story for story in told if story.textbook == 8), key=lambda story: story.latency)
     print(story.text())
     with tempfile.TemporaryDirectory(prefix="dnslab-picture-") as folder:
         page = Path(folder) / "trace.html"

@@ -133,9 +133,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     yield Bench(made, tmp_path / "socket")
     if made._traffic:
         made._traffic.close()
-    made._server.close()
-    made._links.close()
-    made._loop.close()
+    made.close()
 
 
 @pytest.fixture
@@ -298,12 +296,12 @@ def test_declared_links_have_no_owner_and_no_end(bench: Bench) -> None:
         assert [(state["rule"]["id"], state["left"]) for state in listed["links"]] == [("near", None), ("far", None)]
         assert len(bench.ask(owner, "remove")["removed"]) == 1, "healing leaves them"
         assert bench.ask(owner, "remove", rules=["near"])["removed"] == []
-    bench.turn(lambda: not bench.made._owners)
+    bench.turn(lambda: not bench.made._clients)
     assert bench.firewall.rules == ["near", "far"]
     assert bench.made._alone.callback is None, "it does not end while links are declared"
     with bench.connect() as owner:
         assert declare(bench, owner) == {"id": 1, "declared": 0}
-    bench.turn(lambda: not bench.made._owners)
+    bench.turn(lambda: not bench.made._clients)
     assert bench.made._alone.callback is not None
 
 

@@ -29,7 +29,7 @@ from observe_frames import (
     unreachable,
 )
 
-from lab.agent import bpf, tap
+from lab.agent import bpf, server, tap
 from lab.agent.frames import Frame, decode, encode
 from lab.agent.tap import Tap
 
@@ -185,9 +185,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(tap, "Ring", FakeRing)
     made = Tap(tmp_path / "socket")
     yield Bench(made, tmp_path / "socket")
-    made._server.close()
-    made._links.close()
-    made._loop.close()
+    made.close()
 
 
 def test_who_watches_gets_what_comes_from_then_on(bench: Bench) -> None:
@@ -249,7 +247,7 @@ def test_nonsense_is_refused_and_does_no_harm(bench: Bench) -> None:
 
 
 def test_it_ends_a_second_after_the_last_observer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tap, "_LINGER", 0.05)
+    monkeypatch.setattr(server, "_LINGER", 0.05)
     first, second = bench.connect(), bench.connect()
     for observer in (first, second):
         observer.ask(op="watch", id=1)
