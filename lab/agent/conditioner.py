@@ -96,10 +96,15 @@ class Traffic:
         self._wake = float("inf")  # the earliest time the loop is to wake us
         loop.watch(queue.fileno(), READ, self._arrive)
 
+    @property
+    def holding(self) -> bool:
+        """Whether packets wait for their time."""
+        return bool(self._held)
+
     def _arrive(self) -> None:
-        now = time.monotonic()
         at_once: list[bytes] = []
         for packet in self._queue.packets():
+            now = time.monotonic()  # of each: the last of many came later than the first, and no delay is to be shorter
             if packet.mark == BLANK:
                 copy = self._copier.content(packet)
                 at_once.append(self._queue.accept_changed(packet.id, copy) if copy else self._queue.drop(packet.id))
@@ -181,7 +186,7 @@ class Conditioner(Server[Owner]):
             self._traffic = Traffic(self._loop, Queue(QUEUE), self._rules, self._messages)
         except OSError as error:  # told to who asks for a rule: nobody reads the log of a helper
             self._refusal = nfqueue_refused(error)
-        self._firewall = Firewall(self._loop)
+        self._firewall = Firewall(self._loop, idle=lambda: self._traffic is None or not self._traffic.holding)
         self._operations: Mapping[str, Callable[[Owner, dict[str, Any]], None]] = {
             "add": self._add,
             "remove": self._remove,

@@ -136,11 +136,13 @@ class Firewall:
     """Keeps the rules in force that were last asked for; never waits for iptables, which takes some milliseconds.
 
     Changes asked for while one is under way are made together, after it. Nothing is done at once when all packets are
-    led here already.
+    led here already: those that no rule wants any more are let go later, when it is `idle`, as the kernel may lose
+    packets that wait for a verdict while its rules are written.
     """
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, idle: Callable[[], bool] = lambda: True) -> None:
         self._loop = loop
+        self._idle = idle
         self._there = _left_behind()  # by IP version: chains for packets, chains that lead to the proxy
         self._wanted: list[Rule] = []
         self._waiting: list[Callable[[str], None]] = []
@@ -154,17 +156,24 @@ class Firewall:
         """Have these rules in force and call back with what iptables complained of, with nothing if it did not."""
         self._wanted = list(rules)
         if not self._running and _packets(self._wanted) <= self._led:
-            if self._narrowing is None:
-                self._narrowing = self._loop.at(time.monotonic() + _MOMENT, self._narrow)
+            self._narrow_soon()
             done("")
             return
         self._waiting.append(done)
         if not self._running:
             self._start()
 
+    def _narrow_soon(self) -> None:
+        if self._narrowing is None:
+            self._narrowing = self._loop.at(time.monotonic() + _MOMENT, self._narrow)
+
     def _narrow(self) -> None:
         self._narrowing = None
-        if not self._running and _packets(self._wanted) != self._led:
+        if self._running or _packets(self._wanted) == self._led:
+            return
+        if not self._idle():
+            self._narrow_soon()
+        else:
             self._waiting.append(_log)
             self._start()
 

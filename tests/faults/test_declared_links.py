@@ -90,7 +90,7 @@ def declared(lab: Lab, node: str) -> list[Any]:
         return []
     conditioner = Conditioner(lab.api, lab.name, node, lambda _state, _why: None, lambda: None)
     try:
-        return list(conditioner._ask({"op": "list"})["links"])
+        return list(conditioner._connection.ask({"op": "list"})["links"])
     finally:
         conditioner.close()
 

@@ -34,6 +34,10 @@ ASKED = {
         "www.example.com A": {"192.0.2.80"},
         "gaia.cs.umass.edu A": {"203.0.113.119"},
     },
+    "wide-area": {
+        "www.example.com A": {"192.0.2.80"},
+        "www.example.kr A": {"198.51.100.80"},
+    },
     "minimal": {
         "www.example.com AAAA": {"2001:db8::80"},
         "example.com MX": {"10 mail.example.com."},
