@@ -66,7 +66,7 @@ class FakeQueue:
 class FakeFirewall:
     """Does at once what it is asked, or complains."""
 
-    def __init__(self, _loop: Loop, idle: Callable[[], bool]) -> None:
+    def __init__(self, _loop: Loop, **_how: object) -> None:
         self.rules: list[str] = []
         self.complaint = ""
 
