@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lab.cli.options import AsJson, LabName, examples
+from lab.cli.options import AsJson, LabName, examples, pairs
 from lab.cli.output import Cell, emit, grid, nearby, plain, progress, say
 from lab.errors import BadInput
 
@@ -242,12 +242,7 @@ def measures_(as_json: AsJson = False) -> None:
 def _parameters(given: list[str]) -> dict[str, Any]:
     """`loss=50%,75%` as a parameter and its values; numbers are numbers."""
     found: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise BadInput(f"--param {text}: write it as --param key=value, as in --param loss=50%")
-        if name in found:
-            raise BadInput(f"--param {name} is given twice; several values are written {name}=a,b")
+    for name, value in pairs(given, "loss=50%", "; several values are written {name}=a,b"):
         values = [_scalar(one.strip()) for one in value.split(",")]
         found[name] = values if len(values) > 1 else values[0]
     return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lab.cli.options import AsJson, LabName
+from lab.cli.options import AsJson, LabName, pairs
 from lab.cli.output import duration, emit, grid, plain, say
 from lab.errors import BadInput
 
@@ -229,12 +229,7 @@ def _default(value: object) -> str:
 
 def _parameters(given: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise BadInput(f"--param {text}: write it as --param key=value, as in --param delay=80ms")
-        if name in found:
-            raise BadInput(f"--param {name} is given twice")
+    for name, value in pairs(given, "delay=80ms"):
         if name in ("to", "direction", "transport", "lasts", "seed"):
             raise BadInput(f"--param {name}: it is an option of its own: --{'for' if name == 'lasts' else name}")
         found[name] = value

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
 
 from lab.cli.output import Wanted
+from lab.errors import BadInput
 
 
 def _json(value: bool) -> bool:
@@ -39,3 +41,16 @@ def examples(*lines: tuple[str, str]) -> str:
     width = max(len(command) for command, _ in lines)
     shown = (f"  dnslab {command:<{width}}  {meaning}" for command, meaning in lines)
     return "\n".join(("\b", "Examples:", *shown))  # \b, to Click: keep the lines of this paragraph
+
+
+def pairs(given: Iterable[str], example: str, twice: str = "") -> Iterator[tuple[str, str]]:
+    """Each `key=value` of --param, as a pair. Raises `BadInput`; `twice` is added where a key is given again."""
+    seen: set[str] = set()
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise BadInput(f"--param {text}: write it as --param key=value, as in --param {example}")
+        if name in seen:
+            raise BadInput(f"--param {name} is given twice{twice.format(name=name)}")
+        seen.add(name)
+        yield name, value

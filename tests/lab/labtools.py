@@ -12,12 +12,14 @@ import dns.message
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
+import pytest
 import tenacity
 from dns.name import Name
 from dns.rdata import Rdata
 
 from lab import Answer, Lab
 from lab.agent.protocol import Query
+from lab.cli import main, output
 from lab.labs import load
 from lab.runtime.answer import ResourceRecord
 from lab.runtime.parallel import each
@@ -48,6 +50,19 @@ class Ended(NamedTuple):
 
 
 Run = Callable[..., Ended]
+
+
+def in_process(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `dnslab` in this process, and expects an exit code: for many small commands."""
+
+    def run(*arguments: str, code: int = 0) -> Ended:
+        output.out.cache_clear()
+        output.err.cache_clear()
+        ended = Ended(main.run(list(arguments)), *capsys.readouterr())
+        assert ended.code == code, ended
+        return ended
+
+    return run
 
 
 def tiny(**changes: object) -> Declaration:

@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from labtools import Ended, Run, eventually
+from labtools import Ended, Run, eventually, in_process
 
 from lab import Lab, labs
-from lab.cli import main, output
 from lab.runtime import gc, labels, memory, network
 from lab.runtime.engine import connect
 
@@ -74,15 +73,7 @@ def dnslab(name: str) -> Run:
 def quick(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """As `dnslab`, in this process: for many small commands."""
     monkeypatch.setenv("DNSLAB_LAB", name)
-
-    def run(*arguments: str, code: int = 0) -> Ended:
-        output.out.cache_clear()
-        output.err.cache_clear()
-        ended = Ended(main.run(list(arguments)), *capsys.readouterr())
-        assert ended.code == code, ended
-        return ended
-
-    return run
+    return in_process(capsys)
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from labtools import Ended, Run
+from labtools import Run, in_process
 
 from lab import Lab
-from lab.cli import main, output
 from lab.observe.anatomy import dissect
 
 WWW = "www.example.com"
@@ -26,15 +25,7 @@ def name(instance: Callable[[str], str]) -> Iterator[str]:
 @pytest.fixture
 def dnslab(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("DNSLAB_LAB", name)
-
-    def run(*arguments: str, code: int = 0) -> Ended:
-        output.out.cache_clear()
-        output.err.cache_clear()
-        ended = Ended(main.run(list(arguments)), *capsys.readouterr())
-        assert ended.code == code, ended
-        return ended
-
-    return run
+    return in_process(capsys)
 
 
 def test_a_trace_for_people(dnslab: Run) -> None:
