@@ -31,8 +31,12 @@ def collect(client: DockerClient, *, everything: bool = False) -> Collected:
     With `everything`, all labs. A lab that a person brought up has no owner and stays. Nothing that is not dnslab's
     is touched.
     """
-    removed = tuple(lab for lab in memory.labs(client.api) if _collected(client.api, lab, everything=everything))
-    return Collected(removed, tuple(images.prune(client)))
+    return Collected(collect_labs(client.api, everything=everything), tuple(images.prune(client)))
+
+
+def collect_labs(api: APIClient, *, everything: bool = False) -> tuple[str, ...]:
+    """As `collect`, and leave images alone; the names of the labs."""
+    return tuple(lab for lab in memory.labs(api) if _collected(api, lab, everything=everything))
 
 
 def _collected(api: APIClient, lab: str, *, everything: bool) -> bool:

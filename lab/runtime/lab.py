@@ -28,6 +28,7 @@ from lab.runtime.node import NodeHandle
 from lab.runtime.parallel import each, uninterrupted
 from lab.runtime.prober import Prober
 from lab.runtime.readiness import checks, wait_ready
+from lab.runtime.reaper import reaping
 from lab.topology.declaration import LABEL, Declaration
 from lab.topology.derive import derive
 from lab.topology.model import Node, Role, Topology
@@ -122,15 +123,16 @@ class RunningLab:
     def temporary(
         cls, source: str | Declaration = labs.DEFAULT, *, name: str | None = None, report: Report = silent
     ) -> Iterator[Self]:
-        """A lab that lives as long as the block; `dnslab gc` removes it if this process dies before the end."""
+        """A lab that lives as long as the block; if this process dies before its end, another one removes the lab."""
         declaration = labs.load(source) if isinstance(source, str) else source
         name = name or f"{declaration.lab[:24]}-{os.getpid()}"
-        try:
-            with cls.up(declaration, name=name, report=report, marks={labels.OWNER: owner_mark()}) as lab:
-                yield lab
-        finally:
-            with uninterrupted():
-                cls.down(name)
+        with reaping():
+            try:
+                with cls.up(declaration, name=name, report=report, marks={labels.OWNER: owner_mark()}) as lab:
+                    yield lab
+            finally:
+                with uninterrupted():
+                    cls.down(name)
 
     @classmethod
     def down(cls, name: str) -> int:
@@ -306,6 +308,7 @@ def process_start(pid: int) -> str:
     """When a process of this machine began, in clock ticks since boot; empty when it is gone, or /proc is missing."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - not a real file
-            return file.read().rpartition(")")[2].split()[19]
+            fields = file.read().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if fields[0] in "ZX" else fields[19]  # it ended, and its parent has not asked how
