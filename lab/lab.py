@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab.node import Node
 from lab.runtime.lab import RunningLab
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from lab.observe.observation import Observation
     from lab.observe.story import Story
     from lab.runtime.lab import How
+    from lab.topology import model
 
 
 class Lab(RunningLab):
@@ -22,6 +24,22 @@ class Lab(RunningLab):
     Get one by `Lab.up`, which makes it, `Lab.attach`, which finds it, or `Lab.temporary`, which also removes it.
     As a context manager it closes its connections at the end; the lab stays up.
     """
+
+    nodes: Mapping[str, Node]
+
+    def node(self, name: str) -> Node:
+        """The node called `name`, by node name, DNS name or address. Raises `BadInput`."""
+        return self.nodes[self.topology.node(name).name]
+
+    @property
+    def resolvers(self) -> Sequence[Node]:
+        """The local resolvers."""
+        return [self.nodes[node.name] for node in self.topology.resolvers]
+
+    @property
+    def hosts(self) -> Sequence[Node]:
+        """The hosts, from which questions are asked."""
+        return [self.nodes[node.name] for node in self.topology.hosts]
 
     def fault(self, name: str, node: str | Sequence[str], /, **how: Any) -> Fault:
         """Break something: inject the fault called `name` at `node` and measure that it bites.
@@ -68,8 +86,15 @@ class Lab(RunningLab):
         return walk(self, name, type, host=host, timeout=timeout)
 
     def reset(self) -> None:
-        """As after `up`: no fault is active, every node answers, no cache holds anything. The clock stays ahead."""
+        """As after `up`: no fault is active, every node answers, no cache holds anything.
+
+        The clock stays ahead, and is the same for all nodes again. Raises `EnvironmentProblem`.
+        """
         from lab.faults.active import heal
 
         heal(self)
+        self.clock.level()
         self.flush()
+
+    def _handle(self, node: model.Node) -> Node:
+        return Node(self, node, self._wait_node)

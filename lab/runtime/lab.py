@@ -79,9 +79,7 @@ class RunningLab:
             client.api, name, lambda node: self._wait_answers(topology.nodes[node]), links.rules(topology)
         )
         self.watching: list[Callable[[str], None]] = []  # each is called with a node that was started, when it answers
-        self.nodes: Mapping[str, NodeHandle] = {
-            node.name: NodeHandle(client.api, name, node, self._wait_node) for node in topology.nodes.values()
-        }
+        self.nodes: Mapping[str, NodeHandle] = {node.name: self._handle(node) for node in topology.nodes.values()}
 
     @classmethod
     def up(
@@ -169,7 +167,7 @@ class RunningLab:
         return self._client.api
 
     @property
-    def resolvers(self) -> list[NodeHandle]:
+    def resolvers(self) -> Sequence[NodeHandle]:
         """The local resolvers."""
         return [self.nodes[node.name] for node in self.topology.resolvers]
 
@@ -268,6 +266,9 @@ class RunningLab:
             hosts = ", ".join(host.name for host in self.topology.hosts)
             raise BadInput(f"queries are sent from a host, and {node.name} is a {node.role.value} (hosts: {hosts})")
         return node
+
+    def _handle(self, node: Node) -> NodeHandle:
+        return NodeHandle(self.api, self.name, node, self._wait_node)
 
     def _wait_node(self, node: Node) -> None:
         if node.role is Role.HOST:

@@ -80,6 +80,24 @@ def change_record(zone: Zone, values: Mapping[str, Any]) -> Zone:
     return _replace(zone, present, [record.data for record in records], records[0].ttl)
 
 
+def add_record(zone: Zone, values: Mapping[str, Any]) -> Zone:
+    """With `record`, as in a zone file, besides what is there; records of one RRset have one TTL (RFC 2181 5.2)."""
+    owner, kind = addition(zone, values["record"])
+    present = [record for record in zone.records if (record.owner, record.type) == (owner, kind)]
+    records = _read(zone, values["record"], present[0].ttl if present else zone.records[0].ttl)
+    known = {record.data for record in present}
+    data = [*(record.data for record in present), *(record.data for record in records if record.data not in known)]
+    if present:
+        return _replace(zone, (owner, kind), data, records[0].ttl)
+    return _with(zone, [*zone.records, *records])
+
+
+def remove_record(zone: Zone, values: Mapping[str, Any]) -> Zone:
+    """Without the RRset `rrset`, an owner name and a type."""
+    gone = removable(zone, values["rrset"])
+    return _with(zone, [record for record in zone.records if (record.owner, record.type) != gone])
+
+
 def change_ttl(zone: Zone, values: Mapping[str, Any]) -> Zone:
     """With `ttl` seconds as the TTL of `rrset`, an owner name and a type."""
     owner, kind = rrset(zone, values["rrset"])
@@ -103,6 +121,8 @@ EDITS: Mapping[str, Callable[[Zone, Mapping[str, Any]], Zone]] = {
     "wrong-delegation": wrong_delegation,
     "drop-glue": drop_glue,
     "change-record": change_record,
+    "add-record": add_record,
+    "remove-record": remove_record,
     "change-ttl": change_ttl,
     "bump-serial": bump_serial,
 }
@@ -144,6 +164,29 @@ def written(zone: Zone, text: str) -> RRset:
     if first.type == "SOA":
         raise BadInput("the SOA is not changed record by record: bump-serial changes its serial")
     return rrset(zone, f"{_relative(first.owner, zone)} {first.type}")
+
+
+def addition(zone: Zone, text: str) -> RRset:
+    """The RRset that the record `text` would belong to. Raises `BadInput` when it cannot be beside what is there."""
+    first = _read(zone, text)[0]
+    if first.type == "SOA":
+        raise BadInput("a zone has one SOA and no more (RFC 1035 section 5.2)")
+    others = {record.type for record in zone.records if record.owner == first.owner} - {first.type}
+    if "CNAME" in others or (first.type == "CNAME" and _has(zone, first.owner)):
+        raise BadInput(f"{spoken(first.owner)} has a CNAME or would have one: nothing stands beside it (RFC 1034 3.6.2)")
+    return first.owner, first.type
+
+
+def removable(zone: Zone, text: str) -> RRset:
+    """The RRset that is meant by "www A". Raises `BadInput` when it is not there, or the zone is none without it."""
+    owner, kind = rrset(zone, text)
+    if owner == zone.name and kind in ("SOA", "NS"):
+        raise BadInput(f"without its {kind} {zone.label} is no zone, and no server would load it (RFC 1035 section 5.2)")
+    return owner, kind
+
+
+def _has(zone: Zone, owner: Name) -> bool:
+    return any(record.owner == owner for record in zone.records)
 
 
 def _among(zone: Zone, text: str, names: Iterable[Name]) -> Name | None:

@@ -161,6 +161,19 @@ def test_glue_can_be_wrong_too(lab: Lab) -> None:
             assert glue == {"auth-1.example.com.": "192.0.2.1"}
 
 
+def test_records_come_and_go_at_every_server(lab: Lab) -> None:
+    with lab.fault("add-record", "example.com", record="www A 192.0.2.81"):
+        assert [sorted(ask(lab, server, "www.example.com").data()) for server in AUTHORITIES] == [
+            ["192.0.2.80", "192.0.2.81"]
+        ] * len(AUTHORITIES)
+    with lab.fault("add-record", "example.com", record="new 5 A 192.0.2.82"):
+        assert [ask(lab, server, "new.example.com").data() for server in AUTHORITIES] == [("192.0.2.82",)] * 3
+    with lab.fault("remove-record", "example.com", rrset="www A"):
+        assert [ask(lab, server, "www.example.com").data() for server in AUTHORITIES] == [()] * len(AUTHORITIES)
+    assert [ask(lab, server, "new.example.com").status for server in AUTHORITIES] == ["NXDOMAIN"] * 3
+    assert addresses(lab) == [("192.0.2.80", 3600)] * 3
+
+
 # Several at once
 
 

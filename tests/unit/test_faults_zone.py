@@ -42,6 +42,9 @@ COM, EXAMPLE = zone("com"), zone("example.com")
 EDITS_OF_EXAMPLE: list[Edit] = [
     ("change-record", {"record": "www A 192.0.2.99"}),
     ("change-record", {"record": "www 7 A 192.0.2.98"}),
+    ("add-record", {"record": "www A 192.0.2.97"}),
+    ("add-record", {"record": "new 5 A 192.0.2.96"}),
+    ("remove-record", {"rrset": "ftp CNAME"}),
     ("change-ttl", {"rrset": "www A", "ttl": 5}),
     ("change-ttl", {"rrset": "@ MX", "ttl": 0}),
     ("bump-serial", {"by": 1}),
@@ -99,6 +102,12 @@ def test_a_changed_record_takes_the_place_of_its_rrset() -> None:
     ]
     with_ttl = edit(EXAMPLE, "change-record", {"record": "www.example.com 9 A 192.0.2.1"})
     assert data(with_ttl, "www.example.com") == [("192.0.2.1", 9)]
+    assert data(edit(EXAMPLE, "add-record", {"record": "www A 192.0.2.1"}), "www.example.com") == [
+        ("192.0.2.1", 3600),
+        ("192.0.2.80", 3600),
+    ]
+    assert data(edit(EXAMPLE, "add-record", {"record": "new 5 A 192.0.2.1"}), "new.example.com") == [("192.0.2.1", 5)]
+    assert not found(edit(EXAMPLE, "remove-record", {"rrset": "ftp CNAME"}), "ftp.example.com").exists
     two = edit(EXAMPLE, "change-record", {"record": "www A 192.0.2.1\nwww A 192.0.2.2"})
     assert len(data(two, "www.example.com")) == 2
     assert data(edit(EXAMPLE, "change-record", {"record": "ftp CNAME mail"}), "ftp.example.com", "A") == [
@@ -164,6 +173,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "wrong-delegation": {"child": "example.com", "server": "enterprise-1"},
     "drop-glue": {"child": "example.com"},
     "change-record": {"record": "www A 192.0.2.99"},
+    "add-record": {"record": "www A 192.0.2.99"},
+    "remove-record": {"rrset": "www A"},
     "change-ttl": {"rrset": "www A", "ttl": "5"},
     "bump-serial": {},
 }
@@ -222,6 +233,12 @@ def test_some_servers_of_a_zone_make_it_inconsistent_and_that_is_said() -> None:
         ("change-record", "example.com", {"record": "ftp CNAME a\nftp CNAME b"}, "one CNAME and no more"),
         ("change-record", "example.com", {"record": "www A 192.0.2.1\nmail A 192.0.2.1"}, "one RRset at a time"),
         ("change-record", "example.com", {"record": "@ SOA a. b. 1 2 3 4 5"}, "bump-serial changes its serial"),
+        ("add-record", "example.com", {"record": "www A 192.0.2.80"}, "would change nothing"),
+        ("add-record", "example.com", {"record": "www CNAME mail"}, "nothing stands beside it"),
+        ("add-record", "example.com", {"record": "ftp A 192.0.2.1"}, "nothing stands beside it"),
+        ("add-record", "example.com", {"record": "@ SOA a. b. 1 2 3 4 5"}, "one SOA and no more"),
+        ("remove-record", "example.com", {"rrset": "wwww A"}, "no wwww.* did you mean 'www'"),
+        ("remove-record", "example.com", {"rrset": "@ NS"}, "without its NS example.com is no zone"),
         ("change-ttl", "example.com", {"rrset": "www A", "ttl": "-1"}, "from 0 to 2147483647"),
         ("change-ttl", "example.com", {"rrset": "www A", "ttl": 2**31}, "from 0 to 2147483647"),
         ("change-ttl", "example.com", {"rrset": "www A", "ttl": "soon"}, "written in seconds"),
