@@ -27,6 +27,9 @@ class Lab(RunningLab):
 
     nodes: Mapping[str, Node]
 
+    def __repr__(self) -> str:
+        return f"<lab {self.name}>"
+
     def node(self, name: str) -> Node:
         """The node called `name`, by node name, DNS name or address. Raises `BadInput`."""
         return self.nodes[self.topology.node(name).name]

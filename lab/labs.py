@@ -48,6 +48,13 @@ def load(source: str = DEFAULT) -> Declaration:
     return load_file(find(source), _programs())
 
 
+def read(text: str, source: str = "<text>") -> Declaration:
+    """The checked declaration in the text of a lab file; errors name `source`. Raises as `load` does."""
+    from lab.topology.loading import loads
+
+    return loads(text, _programs(), source)
+
+
 def problems(declaration: Declaration) -> list[Problem]:
     """What is wrong with a declaration that was changed after it had been loaded."""
     from lab.topology.checks import check

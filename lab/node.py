@@ -26,6 +26,9 @@ class Node(NodeHandle):
         super().__init__(lab.api, lab.name, node, wait_ready)
         self._here = lab
 
+    def __repr__(self) -> str:
+        return f"<{self.node.role.value} {self.name} of lab {self.lab}>"
+
     @property
     def home(self) -> Lab:
         """The lab that it is a node of."""

@@ -6,22 +6,17 @@ import heapq
 import threading
 import time
 from collections.abc import Iterable
-from importlib.metadata import version
-from ipaddress import IPv4Interface, IPv6Interface
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
 from lab.agent.frames import Frame, decode
-from lab.observe import pcapng
+from lab.observe.capturefile import CaptureFile
 from lab.observe.watching import Gap, Watching
-from lab.topology.model import Node, Topology
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from lab.runtime.lab import RunningLab
-
-_FILTER = "UDP and TCP port 53 with all fragments of UDP and TCP, ICMP destination unreachable"
 
 
 class Capture:
@@ -35,20 +30,20 @@ class Capture:
     def __init__(self, lab: RunningLab, file: IO[bytes], nodes: Iterable[str] = ()) -> None:
         self._file, self._topology = file, lab.topology
         self._lock = threading.Lock()
-        self._waiting: list[tuple[int, int, int, Frame]] = []  # a heap: time, order of arrival, interface, frame
+        self._waiting: list[tuple[int, int, str, Frame]] = []  # a heap: time, order of arrival, node, frame
         self._arrivals = 0
         self._watching = Watching(lab, nodes, self._arrived, lambda _node: None)
-        self._numbers = {name: number for number, name in enumerate(self._watching.nodes)}
-        self.packets = dict.fromkeys(self._watching.nodes, 0)
-        """Packets of each node that are in the file."""
+        self._written: CaptureFile | None = None
         self._began = 0
+
+    @property
+    def packets(self) -> dict[str, int]:
+        """Packets of each node that are in the file."""
+        return self._written.packets if self._written else dict.fromkeys(self._watching.nodes, 0)
 
     def start(self) -> Self:
         """Begin; when this returns, every packet from here on will be in the file. Raises `EnvironmentProblem`."""
-        self._file.write(pcapng.section(f"dnslab {version('dnslab')}"))
-        nodes = [self._topology.nodes[name] for name in self._watching.nodes]
-        known = {address: node.name for node in self._topology.nodes.values() for address in node.addresses}
-        self._file.write(pcapng.names(known) + b"".join(_interface(node, self._topology) for node in nodes))
+        self._written = CaptureFile(self._file, self._topology, self._watching.nodes)
         self._began = time.time_ns()
         self._watching.start()
         return self
@@ -66,8 +61,9 @@ class Capture:
         self._watching.stop()
         ended = time.time_ns()
         self._write(None)
-        for name, dropped in self.dropped.items():
-            self._file.write(pcapng.statistics(self._numbers[name], self._began, ended, self.packets[name], dropped))
+        if self._written is not None:
+            for name, dropped in self.dropped.items():
+                self._written.finish(name, self._began, ended, dropped)
         self._file.flush()
 
     def __enter__(self) -> Self:
@@ -92,25 +88,14 @@ class Capture:
         with self._lock:
             for frame in decode(frames):
                 self._arrivals += 1
-                heapq.heappush(self._waiting, (frame.time, self._arrivals, self._numbers[node], frame))
+                heapq.heappush(self._waiting, (frame.time, self._arrivals, node, frame))
 
     def _write(self, until: int | None) -> None:
         """Write the packets before a time; those after may yet be preceded by packets of other nodes."""
-        nodes = self._watching.nodes
+        if self._written is None:
+            return
         with self._lock:
             while self._waiting and (until is None or self._waiting[0][0] < until):
-                _, _, number, frame = heapq.heappop(self._waiting)
-                self._file.write(pcapng.packet(number, *frame))
-                self.packets[nodes[number]] += 1
+                _, _, node, frame = heapq.heappop(self._waiting)
+                self._written.write(node, frame)
         self._file.flush()
-
-
-def _interface(node: Node, topology: Topology) -> bytes:
-    addresses = (
-        IPv4Interface((node.ipv4, topology.ipv4.prefixlen)),
-        IPv6Interface((node.ipv6, topology.ipv6.prefixlen)),
-    )
-    description = f"{node.role.value} {node.name} of lab {topology.lab}"
-    return pcapng.interface(
-        node.name, f"{description} ({node.program})" if node.program else description, addresses, _FILTER
-    )

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from lab.agent.frames import decode
-from lab.errors import NotSeen
+from lab.agent.frames import Frame, decode
+from lab.errors import BadInput, NotSeen
+from lab.observe.capturefile import CaptureFile
 from lab.observe.counts import Counts, count
 from lab.observe.exchange import Exchange, pair
 from lab.observe.message import Message, TransportEvent
@@ -32,16 +33,17 @@ class Observation:
 
     A context manager: it sees all from the beginning of the block to its end, of each message that was sent before the
     end. Several observations, of one process or several, do not know of each other. A node that is stopped and started
-    is watched again from then on; `gaps` says when it was not.
+    is watched again from then on; `gaps` says when it was not. `keep`: packets too, for `capture`, at twice the memory.
     """
 
-    def __init__(self, lab: RunningLab, nodes: Iterable[str] = ()) -> None:
+    def __init__(self, lab: RunningLab, nodes: Iterable[str] = (), *, keep: bool = False) -> None:
         self.topology = lab.topology
         self._names = {address: node.name for node in lab.topology.nodes.values() for address in node.addresses}
         self._changed = threading.Condition()
         # Frames are read when somebody asks: what is measured meanwhile has the processor to itself.
         self._unread: list[tuple[Reader, bytes]] = []
         self._seen: list[Message | TransportEvent] = []
+        self._kept: list[tuple[str, Frame]] | None = [] if keep else None
         self._readers: dict[str, Reader] = {}
         self._watching = Watching(lab, nodes, self._arrived, self._began)
 
@@ -78,6 +80,7 @@ class Observation:
         with self._changed:
             self._read()
             seen, self._seen = self._seen, []
+            self._kept = None if self._kept is None else []
         return [found for found in sorted(seen, key=_time) if isinstance(found, Message)]
 
     @property
@@ -173,6 +176,27 @@ class Observation:
 
         return story_of(self, answer)
 
+    def stories(self, last: int = 1) -> list[Story]:
+        """The stories of the last questions of hosts that are watched or asked one that is, whoever asked them there.
+
+        Programs for which there is no `Answer` are among them. The oldest first.
+        """
+        from lab.observe.tracing import stories_of
+
+        return stories_of(self, last)
+
+    def capture(self, file: IO[bytes]) -> None:
+        """Write all packets up to now to `file`, as pcapng. Raises `BadInput` when it was not begun with `keep`."""
+        self.sync()
+        with self._changed:
+            self._read()
+            if self._kept is None:
+                raise BadInput("an observation keeps packets for a file when it is begun with keep=True")
+            kept = sorted(self._kept, key=lambda entry: entry[1].time)
+        written = CaptureFile(file, self.topology, self.taps)
+        for node, frame in kept:
+            written.write(node, frame)
+
     def _all(self) -> list[Message | TransportEvent]:
         if not self._watching.closed.is_set():
             self.sync()
@@ -208,7 +232,10 @@ class Observation:
         """Read the frames that nobody has asked for so far."""
         unread, self._unread = self._unread, []
         for reader, frames in unread:
-            self._seen += [found for frame in decode(frames) for found in reader.read(frame)]
+            decoded = list(decode(frames))
+            self._seen += [found for frame in decoded for found in reader.read(frame)]
+            if self._kept is not None:
+                self._kept += [(reader.tap, frame) for frame in decoded]
 
 
 def _time(seen: Message | TransportEvent) -> float:

@@ -17,7 +17,7 @@ class Reader:
     """Reads the frames of a tap; `names` has the node of each address of the lab."""
 
     def __init__(self, tap: str, names: Mapping[str, str]) -> None:
-        self._tap, self._names = tap, names
+        self.tap, self._names = tap, names
         self._packets, self._streams = Packets(), Streams()
 
     def read(self, frame: Frame) -> Iterator[Seen]:
@@ -47,14 +47,14 @@ class Reader:
         source, _, destination, _ = ends
         names = self._names
         return Message(
-            self._tap, time, *ends, names.get(source, source), names.get(destination, destination), transport, wire
+            self.tap, time, *ends, names.get(source, source), names.get(destination, destination), transport, wire
         )
 
     def _event(self, time: float, ends: Ends, transport: Transport, kind: EventKind, text: str) -> TransportEvent:
         source, _, destination, _ = ends
         names = self._names
         return TransportEvent(
-            self._tap,
+            self.tap,
             time,
             kind,
             *ends,

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lab.errors import BadInput, NotSeen
+from lab.observe.asked import Asked
+from lab.observe.asked import asked as asked_of
 from lab.observe.contribution import contributions, learnt
 from lab.observe.observation import Observation
 from lab.observe.selection import spoken
@@ -80,6 +82,44 @@ def story_of(seen: Observation, answer: Answer, caches: Mapping[str, Sequence[Re
     told = tell(seen.topology, answer.query.name, type, answer.host, inside, events, begin + answer.latency)
     told = replace(told, answer=answer, learnt=learnt(told.steps), dropped=sum(seen.dropped.values()))
     return replace(told, cache=contributions(told, caches or {}))
+
+
+def stories_of(seen: Observation, last: int) -> list[Story]:
+    """The stories of the last questions that hosts asked, from the taps alone; the oldest first."""
+    messages, events = seen.messages, seen.events
+    hosts = {node.name for node in seen.topology.hosts}
+    questions: list[list[Asked]] = []
+    for exchange in asked_of(messages, events):
+        if exchange.client not in hosts:
+            continue
+        before = next((q for q in reversed(questions) if _same(q[0], exchange)), None)
+        # What was not answered is asked again, for the same question.
+        if before is not None and not _final(before[-1]):
+            before.append(exchange)
+        else:
+            questions.append([exchange])
+    found = []
+    for number, question in enumerate(questions):
+        first, final = question[0], question[-1]
+        end = next((q[0].sent for q in questions[number + 1 :] if _same(q[0], first)), float("inf"))
+        if number >= len(questions) - last:
+            inside = [message for message in messages if first.sent <= message.time < end]
+            during = [event for event in events if first.sent <= event.time < end]
+            until = final.ended or min(end, time.time())
+            told = tell(seen.topology, first.query.name, first.type, first.client, inside, during, until)
+            told = replace(told, learnt=learnt(told.steps), dropped=sum(seen.dropped.values()))
+            found.append(replace(told, cache=contributions(told, {})))
+    return found
+
+
+def _same(one: Asked, other: Asked) -> bool:
+    return (one.client, one.name, one.type) == (other.client, other.name, other.type)
+
+
+def _final(exchange: Asked) -> bool:
+    """Whether a stub resolver takes it for the answer: else it asks again, somewhere or over TCP."""
+    response = exchange.response
+    return response is not None and not response.tc and response.rcode in ("NOERROR", "NXDOMAIN")
 
 
 def _span(answer: Answer, messages: Sequence[Message], asked: Sequence[Message]) -> tuple[float, float]:

@@ -27,7 +27,7 @@ from lab.runtime.lowering import lower
 from lab.runtime.node import NodeHandle
 from lab.runtime.parallel import each, uninterrupted
 from lab.runtime.prober import Prober
-from lab.runtime.readiness import checks, wait_ready
+from lab.runtime.readiness import DEADLINE, checks, wait_ready
 from lab.runtime.reaper import reaping
 from lab.topology.declaration import LABEL, Declaration
 from lab.topology.derive import derive
@@ -69,6 +69,7 @@ class RunningLab:
     def __init__(self, client: DockerClient, name: str, topology: Topology, prober: Prober | None = None) -> None:
         self._client, self.name, self.topology = client, name, replace(topology, lab=name)
         self.changed: tuple[str, ...] = ()
+        self._marks: Mapping[str, str] = {}
         self.clock = Clock(self.prober, name)
         self.ledger = Ledger(client.api, name)
         self._probers: dict[str, Prober] = {}
@@ -101,7 +102,7 @@ class RunningLab:
         with locked(name):
             raised = raising.bring_up(client, name, declaration, report, marks or {})
         lab = cls(client, name, raised.topology, raised.prober)
-        lab.changed = raised.changed
+        lab.changed, lab._marks = raised.changed, marks or {}
         return lab
 
     @classmethod
@@ -131,6 +132,28 @@ class RunningLab:
             finally:
                 with uninterrupted():
                     cls.down(name)
+
+    def wait_ready(self, patience: float = DEADLINE) -> None:
+        """Wait until every node answers, each authority for all its zones; milliseconds when they do.
+
+        Raises `EnvironmentProblem` after `patience` seconds, with what was not answered.
+        """
+        wait_ready(
+            self.prober(), checks(self.topology, self.topology.nodes.values(), resolution=False), _nothing, patience
+        )
+
+    def mend(self) -> tuple[str, ...]:
+        """Make it whole, in place, as `up` does: what has stopped goes on, what is gone is made; the nodes made.
+
+        Faults are left alone. Raises `EnvironmentProblem`, also when the whole lab is gone: there is nothing to mend.
+        """
+        with locked(self.name):
+            declaration = memory.recall(self.api, self.name)
+            if declaration is None or network.find(self.api, self.name) is None:
+                raise EnvironmentProblem(f"lab {self.name} is gone: somebody took it down")
+            raised = raising.bring_up(self._client, self.name, declaration, silent, self._marks)
+        raised.prober.close()
+        return raised.changed
 
     @classmethod
     def down(cls, name: str) -> int:
@@ -298,6 +321,10 @@ def checked_name(name: str) -> str:
     if not re.fullmatch(LABEL, name):
         raise BadInput(f"{name!r} cannot be the name of a lab: lower-case letters, digits and hyphens, at most 42")
     return name
+
+
+def _nothing() -> None:
+    """There is nothing to look at between two rounds."""
 
 
 def owner_mark() -> str:

@@ -31,7 +31,7 @@ def reaping() -> Iterator[None]:
 
     One reaper a process, however many blocks; it ends with the last of them.
     """
-    global _users, _process  # noqa: PLW0603 - as there is one process
+    global _users, _process
     with _lock:
         if _process is None or _process.poll() is not None:
             # A session of its own: Ctrl-C at the terminal is for the owner, and must not take the reaper with it.

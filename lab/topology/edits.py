@@ -173,7 +173,9 @@ def addition(zone: Zone, text: str) -> RRset:
         raise BadInput("a zone has one SOA and no more (RFC 1035 section 5.2)")
     others = {record.type for record in zone.records if record.owner == first.owner} - {first.type}
     if "CNAME" in others or (first.type == "CNAME" and _has(zone, first.owner)):
-        raise BadInput(f"{spoken(first.owner)} has a CNAME or would have one: nothing stands beside it (RFC 1034 3.6.2)")
+        raise BadInput(
+            f"{spoken(first.owner)} has a CNAME or would have one: nothing stands beside it (RFC 1034 3.6.2)"
+        )
     return first.owner, first.type
 
 
@@ -181,7 +183,9 @@ def removable(zone: Zone, text: str) -> RRset:
     """The RRset that is meant by "www A". Raises `BadInput` when it is not there, or the zone is none without it."""
     owner, kind = rrset(zone, text)
     if owner == zone.name and kind in ("SOA", "NS"):
-        raise BadInput(f"without its {kind} {zone.label} is no zone, and no server would load it (RFC 1035 section 5.2)")
+        raise BadInput(
+            f"without its {kind} {zone.label} is no zone, and no server would load it (RFC 1035 section 5.2)"
+        )
     return owner, kind
 
 

@@ -1,0 +1,138 @@
+"""A lab that tests use one after the other: it watches itself, and is as new for each."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from lab.errors import BadInput, EnvironmentProblem, LabError
+from lab.lab import Lab
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.faults.fault import Fault
+    from lab.observe.observation import Observation
+
+_PATIENCE = 5.0  # seconds for nodes to answer once nothing is broken: they do so in milliseconds
+
+
+class LabUnderTest(Lab):
+    """A lab between whose tests `begin` and `finish` are called."""
+
+    _seen: Observation | None = None
+    _blind = ""  # why it cannot be watched
+    _ailing = ""  # what the last test did to it that could not be mended
+
+    def __init__(self, *how: Any) -> None:
+        super().__init__(*how)
+        self.resets: list[float] = []
+        """Seconds that each `finish` took."""
+
+    @property
+    def seen(self) -> Observation:
+        """The messages of this test: all that its hosts and resolvers sent and got. See `Observation`.
+
+        Raises `EnvironmentProblem` where packets cannot be watched.
+        """
+        if self._seen is None:
+            if self._blind:
+                raise EnvironmentProblem(self._blind)
+            from lab.observe.observation import Observation
+
+            watched = [node.name for node in (*self.topology.hosts, *self.topology.resolvers)]
+            try:
+                self._seen = Observation(self, watched, keep=True).start()
+            except EnvironmentProblem as error:
+                self._blind = str(error)
+                raise
+        return self._seen
+
+    def watched(self) -> Observation:
+        """As `seen`, to be asserted on."""
+        return self.seen
+
+    def begin(self) -> None:
+        """A test begins. Raises `EnvironmentProblem` when the last one left what could not be mended, nor can now."""
+        if self._ailing and (why := self._renewed()):
+            raise EnvironmentProblem(f"{self._ailing}\nIt could not be mended: {why}")
+        with suppress(LabError):  # who needs to see says so
+            self.seen.clear()
+
+    def finish(self) -> list[str]:
+        """A test has ended: the lab is as new; what had been left broken, a line each.
+
+        Raises `EnvironmentProblem` when a reset was not enough, for one because a container was gone. Then the lab has
+        been made whole again for the next test, or the text says why that was not possible.
+        """
+        began = time.monotonic()
+        try:
+            left = self.broken()
+            self.reset()
+            self.wait_ready(_PATIENCE)
+        except LabError as error:
+            self._ailing = f"lab {self.name} was left in a state that no reset mends: {error}"
+            told, why = self._ailing, self._renewed()
+            mended = f"It could not be mended: {why}" if why else "It has been mended, for the tests to come."
+            raise EnvironmentProblem(f"{told}\n{mended}") from None
+        self.resets.append(time.monotonic() - began)
+        return left
+
+    def _renewed(self) -> str:
+        """Make the lab whole again; why that was not possible, or empty."""
+        try:
+            self.mend()
+            self.reset()
+            self.wait_ready(_PATIENCE)
+        except LabError as error:
+            return str(error)
+        self._ailing = ""
+        return ""
+
+    def broken(self) -> list[str]:
+        """What is broken now, a line each."""
+        from lab.faults.active import active
+
+        return [fault.words for fault in active(self)]
+
+    def close(self) -> None:
+        """As of every lab, and look no more."""
+        if self._seen is not None:
+            with suppress(LabError):  # it has ended with its node
+                self._seen.stop()
+        super().close()
+
+
+class SharedLab(LabUnderTest):
+    """A lab that several processes use at the same time: nobody may break or empty anything."""
+
+    def watched(self) -> Observation:
+        """Refused: it would count what others ask at the same time."""
+        self._refuse("counting messages")
+
+    def finish(self) -> list[str]:
+        """What had been left broken: it stays so, for it may be another one's."""
+        return self.broken()
+
+    def fault(self, name: str, _node: str | Sequence[str], /, **_how: Any) -> Fault:
+        """Refused."""
+        self._refuse(f"the fault {name}")
+
+    def flush(self, resolver: str | None = None, *, name: str | None = None) -> None:  # noqa: ARG002
+        """Refused."""
+        self._refuse("flushing caches")
+
+    def reset(self) -> None:
+        """Refused."""
+        self._refuse("a reset")
+
+    def reset_clock(self) -> None:
+        """Refused."""
+        self._refuse("putting the clock back")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise BadInput(
+            f"{what}: lab {self.name} is shared by several test processes at once, and only to be asked; "
+            "tests that break or change something need one of their own: mark them dnslab(..., share=False)"
+        )
