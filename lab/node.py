@@ -27,7 +27,7 @@ class Node(NodeHandle):
         self._here = lab
 
     def __repr__(self) -> str:
-        return f"<{self.node.role.value} {self.name} of lab {self.lab}>"
+        return f"<node {self.name} of lab {self.lab}>"
 
     @property
     def home(self) -> Lab:
