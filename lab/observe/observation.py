@@ -15,7 +15,7 @@ from lab.observe.counts import Counts, count
 from lab.observe.exchange import Exchange, pair
 from lab.observe.message import Message, TransportEvent
 from lab.observe.reading import Reader
-from lab.observe.selection import Predicate, Wanted, seen_once, selector
+from lab.observe.selection import Predicate, Wanted, Who, members, seen_once, selector
 from lab.observe.watching import Gap, Watching
 
 if TYPE_CHECKING:
@@ -176,14 +176,14 @@ class Observation:
 
         return story_of(self, answer)
 
-    def stories(self, last: int = 1) -> list[Story]:
-        """The stories of the last questions of hosts that are watched or asked one that is, whoever asked them there.
+    def stories(self, last: int = 1, at: Who | None = None) -> list[Story]:
+        """The stories of the last questions of hosts, whichever program asked them; the oldest first.
 
-        Programs for which there is no `Answer` are among them. The oldest first.
+        `at`: only those asked there. Raises `BadInput`.
         """
         from lab.observe.tracing import stories_of
 
-        return stories_of(self, last)
+        return stories_of(self, last, None if at is None else members(self.topology, at))
 
     def capture(self, file: IO[bytes]) -> None:
         """Write all packets up to now to `file`, as pcapng. Raises `BadInput` when it was not begun with `keep`."""

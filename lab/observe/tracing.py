@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from lab.agent.protocol import Query
-    from lab.observe.message import Message
+    from lab.observe.message import Message, TransportEvent
     from lab.runtime.answer import Answer, ResourceRecord
     from lab.runtime.lab import How, RunningLab
 
@@ -84,8 +84,8 @@ def story_of(seen: Observation, answer: Answer, caches: Mapping[str, Sequence[Re
     return replace(told, cache=contributions(told, caches or {}))
 
 
-def stories_of(seen: Observation, last: int) -> list[Story]:
-    """The stories of the last questions that hosts asked, from the taps alone; the oldest first."""
+def stories_of(seen: Observation, last: int, at: Collection[str] | None = None) -> list[Story]:
+    """The stories of the last questions that hosts asked (`at` these nodes), from the taps alone; the oldest first."""
     messages, events = seen.messages, seen.events
     hosts = {node.name for node in seen.topology.hosts}
     questions: list[list[Asked]] = []
@@ -98,18 +98,26 @@ def stories_of(seen: Observation, last: int) -> list[Story]:
             before.append(exchange)
         else:
             questions.append([exchange])
-    found = []
-    for number, question in enumerate(questions):
-        first, final = question[0], question[-1]
-        end = next((q[0].sent for q in questions[number + 1 :] if _same(q[0], first)), float("inf"))
-        if number >= len(questions) - last:
-            inside = [message for message in messages if first.sent <= message.time < end]
-            during = [event for event in events if first.sent <= event.time < end]
-            until = final.ended or min(end, time.time())
-            told = tell(seen.topology, first.query.name, first.type, first.client, inside, during, until)
-            told = replace(told, learnt=learnt(told.steps), dropped=sum(seen.dropped.values()))
-            found.append(replace(told, cache=contributions(told, {})))
-    return found
+    wanted = [number for number, q in enumerate(questions) if at is None or q[0].server in at]
+    return [_story(seen, questions[number], questions[number + 1 :], messages, events) for number in wanted[-last:]]
+
+
+def _story(
+    seen: Observation,
+    question: Sequence[Asked],
+    later: Sequence[Sequence[Asked]],
+    messages: Sequence[Message],
+    events: Sequence[TransportEvent],
+) -> Story:
+    """The story of a question, up to the next one of its kind."""
+    first, final = question[0], question[-1]
+    end = next((other[0].sent for other in later if _same(other[0], first)), float("inf"))
+    inside = [message for message in messages if first.sent <= message.time < end]
+    during = [event for event in events if first.sent <= event.time < end]
+    until = final.ended or min(end, time.time())
+    told = tell(seen.topology, first.query.name, first.type, first.client, inside, during, until)
+    told = replace(told, learnt=learnt(told.steps), dropped=sum(seen.dropped.values()))
+    return replace(told, cache=contributions(told, {}))
 
 
 def _same(one: Asked, other: Asked) -> bool:

@@ -12,6 +12,7 @@ from lab.observe.drawing.words import title
 from lab.runtime.parallel import each
 
 if TYPE_CHECKING:
+    from lab.observe.story import Story
     from lab.runtime.node import NodeHandle
     from lab.testing.undertest import LabUnderTest
 
@@ -40,7 +41,7 @@ def write(lab: LabUnderTest, told: list[Section], folder: Path) -> list[Path]:
     files = [report]
     try:
         page = folder / "trace.html"
-        if stories := lab.seen.stories(_STORIES):
+        if stories := _last(lab):
             from lab.observe.drawing.html import html
 
             page.write_text(html(stories), encoding="utf-8")
@@ -72,13 +73,18 @@ def _attempt(find: Callable[[], str]) -> str:
 
 
 def _stories(lab: LabUnderTest, said: str) -> str:
-    stories = lab.seen.stories(_STORIES)
+    stories = _last(lab)
     if stories and title(stories[-1]) in said:
         stories = stories[:-1]
         none = "it is above"
     else:
         none = "none was asked in this test"
     return "\n\n".join(story.text() for story in stories) or none
+
+
+def _last(lab: LabUnderTest) -> list[Story]:
+    """Of questions to resolvers: injecting a fault asks servers too, to measure that it bites."""
+    return lab.seen.stories(_STORIES, at=[node.name for node in lab.topology.nodes.values() if node.caches])
 
 
 def _logs(lab: LabUnderTest) -> str:

@@ -27,6 +27,9 @@ class ZoneChanges:
     def __init__(self, lab: Lab, inject: Callable[..., Fault]) -> None:
         self._lab, self._inject = lab, inject
 
+    def __repr__(self) -> str:
+        return f"<records of lab {self._lab.name}>"
+
     def set(self, name: str, type: str, *data: str, ttl: int | None = None) -> Fault:
         """Make the RRset `name` `type` be `data`, whatever there was. Raises `BadInput`, `NoEffect`."""
         zone = self._zone(name)
