@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from stories import EXAMPLE, WWW, Wire, cold, textbook
@@ -12,8 +14,10 @@ from lab.observe.contribution import Contribution, contributions, learnt
 from lab.observe.drawing import words
 from lab.observe.drawing.html import html
 from lab.observe.drawing.sequence import sequence
+from lab.observe.observation import Observation
 from lab.observe.story import Story
 from lab.observe.telling import tell
+from lab.observe.tracing import stories_of
 from lab.runtime.answer import ResourceRecord
 
 
@@ -343,3 +347,41 @@ def test_what_was_learnt() -> None:
     assert entries["com", "NS"] == (172800, "root-b")
     assert entries["www.example.com", "A"] == (3600, "example-1")
     assert (".", "NS") in entries
+
+
+# Without an answer to begin with: whatever program asked
+
+
+def seen(wire: Wire) -> Observation:
+    """What an observation has that stories are told from."""
+    found: Any = SimpleNamespace(messages=wire.messages, events=[], topology=wire.topology, dropped={})
+    return found  # type: ignore[no-any-return]
+
+
+def test_the_last_questions_are_told_each_by_itself() -> None:
+    wire = Wire()
+    cold(wire)
+    wire.ask("host", "resolver-1", "www.example.com. A", 500, 501, WWW, flags="RA RD", rd=True)
+    wire.ask("host", "example-1", "www.example.com. A", 600, 601, WWW, flags="AA")
+    whole, again, direct = stories_of(seen(wire), 3)
+    assert shown(whole) == shown(story_before(wire, 500))
+    assert shown(again) == ["host>resolver-1 www.example.com A question answer textbook"]
+    assert direct.resolvers == ("example-1",)
+    assert stories_of(seen(wire), 1) == [direct]
+    assert stories_of(seen(wire), 5, {"resolver-1"}) == [whole, again]
+    assert stories_of(seen(Wire()), 5) == []
+
+
+def test_what_is_asked_again_because_nobody_answered_is_one_question() -> None:
+    wire = Wire()
+    wire.ask("host", "resolver-1", "www.example.com. A", 0, rd=True)
+    wire.ask("host", "resolver-2", "www.example.com. A", 5000, 5010, rcode="SERVFAIL", rd=True)
+    wire.ask("host", "resolver-1", "www.example.com. A", 5020, 5030, WWW, flags="RA RD", rd=True)
+    [told] = stories_of(seen(wire), 5)
+    assert [step.server for step in told.steps] == ["resolver-1", "resolver-2", "resolver-1"]
+
+
+def story_before(wire: Wire, end: float) -> Story:
+    before = Wire(wire.topology)
+    before.messages = [message for message in wire.messages if message.time < 1.7e9 + end / 1000]
+    return story(before)
