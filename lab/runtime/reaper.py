@@ -38,6 +38,10 @@ def reaping() -> Iterator[None]:
             _process = subprocess.Popen(
                 [sys.executable, "-m", "lab.runtime.reaper", str(os.getpid())],
                 stdin=subprocess.PIPE,
+                # Nobody reads what it says once the owner is dead; and who waits for the end of the owner's output, as
+                # a CI job does, is not to wait for this one.
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
         _users += 1
