@@ -69,6 +69,7 @@ class Watching:
             self.stop()
             raise
         self._lab.watching.append(self._resume)
+        self._lab.closing.append(self.stop)
 
     def stop(self) -> None:
         """End; every packet up to now has arrived when this returns."""
@@ -77,6 +78,7 @@ class Watching:
         self.closed.set()
         if self._resume in self._lab.watching:
             self._lab.watching.remove(self._resume)
+            self._lab.closing.remove(self.stop)
         each(lambda watch: watch.stop(), self._watches.values())
 
     def sync(self) -> None:

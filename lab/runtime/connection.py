@@ -72,7 +72,8 @@ class Connection:
         if not reply:
             raise self._problem(self._gone or "it ended")
         if "error" in reply:
-            raise EnvironmentProblem(f"{self._what} refused: {reply['error']}")
+            advice = "; `dnslab doctor` tells what this kernel can do" if "iptables" in reply["error"] else ""
+            raise EnvironmentProblem(f"{self._what} refused: {reply['error']}{advice}")
         return reply
 
     def close(self) -> None:

@@ -7,14 +7,14 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TypedDict
 
 from lab import labs
 from lab.agent.protocol import ProtocolError, Query, Transport
-from lab.errors import BadInput, EnvironmentProblem
+from lab.errors import BadInput, EnvironmentProblem, LabError
 from lab.runtime import containers, labels, links, memory, network, raising
 from lab.runtime.answer import Answer
 from lab.runtime.clock import SKEW, Clock
@@ -80,6 +80,7 @@ class RunningLab:
             client.api, name, lambda node: self._wait_answers(topology.nodes[node]), links.rules(topology)
         )
         self.watching: list[Callable[[str], None]] = []  # each is called with a node that was started, when it answers
+        self.closing: list[Callable[[], None]] = []  # what is open on this lab, to be ended before it
         self.nodes: Mapping[str, NodeHandle] = {node.name: self._handle(node) for node in topology.nodes.values()}
 
     @classmethod
@@ -171,7 +172,10 @@ class RunningLab:
         self.close()
 
     def close(self) -> None:
-        """Close what this process holds open, and heal the links it disturbs; the lab stays up."""
+        """Close what this process holds open, observations too, and heal the links it disturbs; the lab stays up."""
+        for end in list(self.closing):
+            with suppress(LabError):  # it has ended with its node
+                end()
         self.links.close()
         for prober in self._probers.values():
             prober.close()

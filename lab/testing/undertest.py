@@ -96,13 +96,6 @@ class LabUnderTest(Lab):
 
         return [fault.words for fault in active(self)]
 
-    def close(self) -> None:
-        """As of every lab, and look no more."""
-        if self._seen is not None:
-            with suppress(LabError):  # it has ended with its node
-                self._seen.stop()
-        super().close()
-
 
 class SharedLab(LabUnderTest):
     """A lab that several processes use at the same time: nobody may break or empty anything."""
