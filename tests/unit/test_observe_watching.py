@@ -57,7 +57,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(watching, "Tap", FakeTap)
     monkeypatch.setattr(watching, "_PAUSE", 0.01)
     nodes = {name: SimpleNamespace(life="1") for name in TOPOLOGY.nodes}
-    return SimpleNamespace(name="textbook", topology=TOPOLOGY, api=None, nodes=nodes, watching=[])
+    return SimpleNamespace(name="textbook", topology=TOPOLOGY, api=None, nodes=nodes, watching=[], closing=[])
 
 
 def eventually(true: Callable[[], object]) -> None:
@@ -84,7 +84,7 @@ def test_everything_is_asked_for_before_it_is_told(lab: Any) -> None:
         tap.see(b"three")
     assert [message.wire for message in seen.messages] == [b"one", b"two", b"three"]
     assert (tap.syncs, tap.alive) == (2, False)
-    assert lab.watching == []
+    assert lab.watching == lab.closing == []
     assert (seen.messages[0].source, seen.messages[0].destination) == (CLIENT, SERVER)
 
 
@@ -131,4 +131,4 @@ def test_what_cannot_begin_leaves_nothing_behind(lab: Any, monkeypatch: pytest.M
     monkeypatch.setattr(FakeTap, "refuse", True)
     with pytest.raises(EnvironmentProblem, match="does not run"), Observation(lab):
         pass
-    assert lab.watching == []
+    assert lab.watching == lab.closing == []
