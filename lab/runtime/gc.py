@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.errors import EnvironmentProblem
-from lab.runtime import images, labels, memory
-from lab.runtime.lab import process_start
+from lab.runtime import images, labels, memory, owner
 from lab.runtime.lock import locked
 from lab.runtime.lowering import lower
 
@@ -59,21 +56,7 @@ def _collected(api: APIClient, lab: str, *, everything: bool) -> bool:
 
 def _abandoned(api: APIClient, lab: str) -> bool:
     found = api.containers(all=True, filters=labels.of_lab(lab))
-    if owners := {owner for entry in found if (owner := entry["Labels"].get(labels.OWNER))}:
-        return not any(map(_alive, owners))
+    if owners := {mark for entry in found if (mark := entry["Labels"].get(labels.OWNER))}:
+        return not any(map(owner.alive, owners))
     # Without containers it was never up, and without the others no process can pick it up again.
     return not found or memory.recall(api, lab) is None or not api.networks(filters=labels.of_lab(lab))
-
-
-def _alive(owner: str) -> bool:
-    """Whether the process of an owner mark lives; one of another machine is held to."""
-    machine, pid, started = [*owner.split(" "), "", ""][:3]
-    if machine != socket.gethostname():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except PermissionError:
-        pass
-    except (ProcessLookupError, ValueError):
-        return False
-    return process_start(int(pid)) == started

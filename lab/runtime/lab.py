@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from lab.runtime.ledger import Ledger
 from lab.runtime.lock import locked
 from lab.runtime.lowering import lower
 from lab.runtime.node import NodeHandle
+from lab.runtime.owner import owner_mark
 from lab.runtime.parallel import each, uninterrupted
 from lab.runtime.prober import Prober
 from lab.runtime.readiness import DEADLINE, checks, wait_ready
@@ -329,18 +329,3 @@ def checked_name(name: str) -> str:
 
 def _nothing() -> None:
     """There is nothing to look at between two rounds."""
-
-
-def owner_mark() -> str:
-    """This process, as a label: machine, process id and when it began, so that a reused id is told apart."""
-    return f"{socket.gethostname()} {os.getpid()} {process_start(os.getpid())}"
-
-
-def process_start(pid: int) -> str:
-    """When a process of this machine began, in clock ticks since boot; empty when it is gone, or /proc is missing."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - not a real file
-            fields = file.read().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]  # it ended, and its parent has not asked how

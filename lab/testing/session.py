@@ -33,7 +33,7 @@ class Session:
     def start(self) -> None:
         """The run begins: shared labs will be removed when this process dies, should it be the one they belong to."""
         if self.shared and not self.worker:
-            from lab.runtime.lab import owner_mark
+            from lab.runtime.owner import owner_mark
             from lab.runtime.reaper import reaping
 
             self.owner = owner_mark()

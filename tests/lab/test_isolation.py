@@ -18,8 +18,8 @@ from lab import Lab
 from lab.runtime.engine import connect
 from lab.runtime.events import Event
 from lab.runtime.images import image_reference
-from lab.runtime.lab import owner_mark
 from lab.runtime.labels import OWNER, container_name, network_name
+from lab.runtime.owner import owner_mark
 from lab.runtime.parallel import each
 from lab.runtime.sealing import seal_from_container
 from lab.topology.model import Role

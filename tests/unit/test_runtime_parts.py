@@ -23,8 +23,8 @@ from lab.runtime import gc, labels, memory, readiness
 from lab.runtime.diagnosis import fault_line
 from lab.runtime.doctor import Finding, _unreachable
 from lab.runtime.events import Event, silent
-from lab.runtime.lab import owner_mark, process_start
 from lab.runtime.lock import locked
+from lab.runtime.owner import owner_mark, process_start
 from lab.runtime.parallel import WORKERS, each, uninterrupted
 from lab.runtime.sealing import seal
 from lab.runtime.spec import ContainerSpec, specs
@@ -324,7 +324,7 @@ def collected(api: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
 @pytest.fixture
 def dead() -> str:
     """The mark of a process that has ended."""
-    program = "from lab.runtime.lab import owner_mark; print(owner_mark())"
+    program = "from lab.runtime.owner import owner_mark; print(owner_mark())"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -364,6 +364,15 @@ def test_gc_leaves_alone_what_is_just_being_made(api: Any, collected: Callable[.
 def test_a_process_is_told_apart_by_when_it_began() -> None:
     assert process_start(os.getpid()) == process_start(os.getpid()) != ""
     assert process_start(2**22 + 1) == ""
+
+
+def test_a_process_that_ended_and_was_not_asked_how_is_dead() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        began = process_start(child.pid)
+        assert began
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert process_start(child.pid) == ""
 
 
 # doctor, where Docker does not answer.
