@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import BadInput, EnvironmentProblem, LabError, NodeFailed
+from lab.errors import BadInput, EnvironmentProblem, LabError, NodeFailed, ProgramFailed
 
 if TYPE_CHECKING:
     from lab.lab import Lab
     from lab.runtime.answer import Answer
+    from lab.runtime.program import Program
 
-__all__ = ["Answer", "BadInput", "EnvironmentProblem", "Lab", "LabError", "NodeFailed"]
+__all__ = ["Answer", "BadInput", "EnvironmentProblem", "Lab", "LabError", "NodeFailed", "Program", "ProgramFailed"]
 
-_WHERE = {"Answer": "lab.runtime.answer", "Lab": "lab.lab"}
+_WHERE = {"Answer": "lab.runtime.answer", "Lab": "lab.lab", "Program": "lab.runtime.program"}
 
 
 def __getattr__(name: str) -> Any:

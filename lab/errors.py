@@ -26,6 +26,10 @@ class NodeFailed(EnvironmentProblem):
     """A node did not become ready; the message carries its last log lines."""
 
 
+class ProgramFailed(EnvironmentProblem):
+    """A program that joined the lab ended, or did not come to what was waited for; the message has its last lines."""
+
+
 class NoEffect(EnvironmentProblem):
     """A fault was injected and measured, and did not bite; it has been healed."""
 

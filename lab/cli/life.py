@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -173,12 +173,14 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
 
     with Lab.attach(lab) as here:
         nodes, port, topology = look(here), here.gateway_port, here.topology
+        programs = [program.to_json() for program in here.programs]
     data = {
         "lab": here.name,
         "ipv4": str(topology.ipv4),
         "ipv6": str(topology.ipv6),
         "gateway": _door(port),
         "nodes": [node.to_json() for node in nodes],
+        "programs": programs,
     }
 
     def show() -> None:
@@ -186,10 +188,18 @@ def status(lab: LabName = None, as_json: AsJson = False) -> None:
             say(line)
         total = size(sum(node.memory or 0 for node in nodes))
         say(f"\nLab {here.name}: {len(nodes)} nodes, {total} resident, {topology.ipv4} and {topology.ipv6}")
+        if programs:
+            say(f"Programs: {', '.join(map(_program, programs))}")
         if port:
             say(f"From this machine: {_dig(port, _example(topology))}")
 
     emit(data, show)
+
+
+def _program(program: Mapping[str, Any]) -> str:
+    """A program that joined the lab, in words."""
+    ended = "" if program["exit_code"] is None else f" (ended, exit code {program['exit_code']})"
+    return f"{program['name']} at {program['at']}{ended}"
 
 
 _GIVE_WAY = ("links", "ipv6", "name", "memory", "up", "ipv4")  # the first goes first, where a terminal is too narrow

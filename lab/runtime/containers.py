@@ -8,7 +8,7 @@ import tarfile
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lab.errors import EnvironmentProblem
 from lab.runtime import labels
@@ -154,12 +154,44 @@ def remove(api: APIClient, ids: Iterable[str]) -> None:
     each(remove_one, ids)
 
 
-def go_on(api: APIClient, container: str, state: str) -> None:
-    """Let a container run again, whatever was done to it; `state` as Docker says."""
-    if state == "paused":
-        api.unpause(container)
-    elif state != "running":
-        api.start(container)
+def life(api: APIClient, container: str) -> str:
+    """When a container was started, as Docker says, which made its network namespace; empty if it does not run."""
+    from docker.errors import NotFound
+
+    try:
+        state = api.inspect_container(container)["State"]
+    except NotFound:
+        return ""
+    return str(state["StartedAt"]) if state["Running"] else ""
+
+
+def programs_too(api: APIClient, lab: str, host: str, verb: Literal["kill", "pause", "unpause"]) -> None:
+    """Do to the programs at a host what was done to the host: its machine ended, froze, or goes on."""
+    from docker.errors import APIError
+
+    from lab.runtime.parallel import each
+
+    def do(container: str) -> None:
+        try:
+            getattr(api, verb)(container)
+            if verb == "kill":
+                api.wait(container)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # it was removed, or has ended, a moment ago
+                raise
+
+    states = ("running",) if verb == "pause" else ("paused",) if verb == "unpause" else ("running", "paused")
+    found = api.containers(filters=labels.of_programs(lab, host))
+    each(do, [entry["Id"] for entry in found if entry["State"] in states])
+
+
+def go_on(api: APIClient, lab: str, container: Container) -> None:
+    """Let the container of a node run again, whatever was done to it."""
+    if container.state == "paused":
+        api.unpause(container.id)
+        programs_too(api, lab, container.node, "unpause")
+    elif container.state != "running":
+        api.start(container.id)
 
 
 def revive(api: APIClient, lab: str, node: str) -> None:
@@ -168,7 +200,7 @@ def revive(api: APIClient, lab: str, node: str) -> None:
 
     try:
         if (found := containers(api, lab).get(node)) is not None:
-            go_on(api, found.id, found.state)
+            go_on(api, lab, found)
     except NotFound:
         return
 
@@ -182,6 +214,7 @@ def crash(api: APIClient, lab: str, node: str) -> bool:
             return False
         api.kill(found.id)
         api.wait(found.id)
+        programs_too(api, lab, node, "kill")
     except NotFound:
         return False
     return True

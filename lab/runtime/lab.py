@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 from lab import labs
 from lab.agent.protocol import ProtocolError, Query, Transport
 from lab.errors import BadInput, EnvironmentProblem, LabError
-from lab.runtime import containers, labels, links, memory, network, raising
+from lab.runtime import containers, labels, links, memory, network, programs, raising
 from lab.runtime.answer import Answer
 from lab.runtime.clock import SKEW, Clock
 from lab.runtime.conditioners import Conditioners
@@ -27,6 +27,7 @@ from lab.runtime.node import NodeHandle
 from lab.runtime.owner import owner_mark
 from lab.runtime.parallel import each, uninterrupted
 from lab.runtime.prober import Prober
+from lab.runtime.program import Program
 from lab.runtime.readiness import DEADLINE, checks, wait_ready
 from lab.runtime.reaper import reaping
 from lab.topology.declaration import LABEL, Declaration
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
     from docker import APIClient, DockerClient
     from typing_extensions import Self, Unpack
 
+    from lab.runtime.programs import Options
+
 STUB_TIMEOUT = 5.0  # seconds an attempt, and rounds over the servers: the defaults of resolv.conf(5)
 STUB_ATTEMPTS = 2
+LOOPBACK = "127.0.0.1"  # of this machine, where the gateway is published
 
 
 class How(TypedDict, total=False):
@@ -204,6 +208,19 @@ class RunningLab:
         found = containers.containers(self._client.api, self.name)
         return next((container.port for container in found.values() if container.port is not None), None)
 
+    @property
+    def gateway(self) -> tuple[str, int]:
+        """Address and port of the lab's resolvers for a process on this machine, over UDP and TCP.
+
+        Raises `BadInput` where the lab has no gateway, `EnvironmentProblem` where it does not run.
+        """
+        if not (gateways := self.topology.of_role(Role.GATEWAY)):
+            raise BadInput(f"lab {self.name} has no gateway; `gateway: {{port: 5300}}` in its lab file makes one")
+        if (port := self.gateway_port) is None:
+            name = gateways[0].name
+            raise EnvironmentProblem(f"{name} is {self.nodes[name].state}; `dnslab up` mends it")
+        return LOOPBACK, port
+
     def containers(self) -> dict[str, containers.Container]:
         """What Docker has of this lab, by node."""
         return containers.containers(self._client.api, self.name)
@@ -266,6 +283,24 @@ class RunningLab:
             answers.append(Answer(query, result, asker, names.get(result.server, result.server)))
         return answers
 
+    def run(self, command: Sequence[str] | None = None, *, at: str | None = None, **how: Unpack[Options]) -> Program:
+        """Run a program in the lab, at the host `at` (default: the first): with its addresses and its resolvers.
+
+        `command`: the program and its arguments (default: what the image is for). With `how`: its image, name,
+        environment, files, user and limits; see `lab.runtime.programs.Options`. It has no capability but those it is
+        given, and may listen on any port.
+
+        Returns as soon as it was started. It runs until it ends, is removed, or the lab is taken down; what is done to
+        the host is done to it, so a stopped host ends it. Raises `BadInput` for an image, a command or a user that is
+        not there, `EnvironmentProblem`, for one when the host does not run.
+        """
+        return programs.run(self._client.api, self.name, self.host(at, "programs run at").name, command, how)
+
+    @property
+    def programs(self) -> list[Program]:
+        """The programs that were run and not removed, first ones first, whoever ran them; some may have ended."""
+        return programs.programs(self._client.api, self.name)
+
     def flush(self, resolver: str | None = None, *, name: str | None = None) -> None:
         """Empty the caches of all nodes that have one or of one node, or have them forget one owner name."""
         caches = [handle for handle in self.nodes.values() if handle.node.caches]
@@ -286,12 +321,12 @@ class RunningLab:
                     self.ledger.strike(entry.id)
         each(lambda handle: handle.start(), riding)
 
-    def host(self, name: str | None = None) -> Node:
+    def host(self, name: str | None = None, what: str = "queries are sent from") -> Node:
         """The host called `name`, by default the first one. Raises `BadInput` for a node that is none."""
         node = self.topology.hosts[0] if name is None else self.topology.node(name)
         if node.role is not Role.HOST:
             hosts = ", ".join(host.name for host in self.topology.hosts)
-            raise BadInput(f"queries are sent from a host, and {node.name} is a {node.role.value} (hosts: {hosts})")
+            raise BadInput(f"{what} a host, and {node.name} is a {node.role.value} (hosts: {hosts})")
         return node
 
     def _handle(self, node: Node) -> NodeHandle:

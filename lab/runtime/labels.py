@@ -5,7 +5,10 @@ from __future__ import annotations
 LAB = "dnslab.lab"  # instance name of the lab
 NODE = "dnslab.node"
 HELPER = "dnslab.helper"  # node whose network namespace it shares, on a container that is no node itself
-KIND = "dnslab.kind"  # what kind of helper it is
+KIND = "dnslab.kind"  # what kind of helper it is; a program that joined the lab is of the kind below
+JOINED = "program"
+NAME = "dnslab.name"  # of a program that joined the lab
+LIFE = "dnslab.life"  # since when its host ran: a host that is started anew has another network namespace
 ROLE = "dnslab.role"
 PROGRAM = "dnslab.program"
 SPEC = "dnslab.spec"  # digest of all a container was made from
@@ -23,6 +26,11 @@ def of_lab(lab: str) -> dict[str, list[str]]:
 def of_any_lab() -> dict[str, list[str]]:
     """The Docker filter for everything of every lab."""
     return {"label": [LAB]}
+
+
+def of_programs(lab: str, host: str | None = None) -> dict[str, list[str]]:
+    """The Docker filter for the programs that joined a lab, or joined it at one host."""
+    return {"label": [f"{LAB}={lab}", f"{KIND}={JOINED}", *([] if host is None else [f"{HELPER}={host}"])]}
 
 
 def container_name(lab: str, node: str) -> str:

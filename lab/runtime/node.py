@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lab.errors import BadInput, EnvironmentProblem
-from lab.runtime import labels
+from lab.runtime import containers, labels
 from lab.runtime.answer import ResourceRecord
 from lab.runtime.shell import Shell
 from lab.software import program as software
 from lab.software.cached import read_cache
-from lab.topology.model import Node
+from lab.topology.model import Node, Role
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -20,7 +20,11 @@ _STOP_PATIENCE = 2  # seconds between the stop signal and SIGKILL
 
 
 class NodeHandle:
-    """A node's container. Verbs return when their effect is there."""
+    """A node's container. Verbs return when their effect is there.
+
+    What is done to a host is done to the programs that run at it too (`RunningLab.run`): they freeze with it, and end
+    with it.
+    """
 
     def __init__(self, api: APIClient, lab: str, node: Node, wait_ready: Callable[[Node], None]) -> None:
         self._api, self.lab, self.node = api, lab, node
@@ -47,17 +51,12 @@ class NodeHandle:
     @property
     def life(self) -> str:
         """When its container was started, as Docker says, which made its network namespace; empty if not running."""
-        from docker.errors import NotFound
-
-        try:
-            state = self._api.inspect_container(self.container)["State"]
-        except NotFound:
-            return ""
-        return str(state["StartedAt"]) if state["Running"] else ""
+        return containers.life(self._api, self.container)
 
     def stop(self) -> None:
         """Stop the program as an operator would: its stop signal, then SIGKILL. Its address leaves the network."""
         self._do("stop", lambda: self._api.stop(self.container, timeout=_STOP_PATIENCE))
+        self._programs_too("kill")
         self._shell.close()
 
     def kill(self) -> None:
@@ -65,6 +64,7 @@ class NodeHandle:
         if self.state in ("running", "paused"):
             self._do("kill", lambda: self._api.kill(self.container))
             self._do("wait", lambda: self._api.wait(self.container))
+            self._programs_too("kill")
         self._shell.close()
 
     def start(self) -> None:
@@ -89,12 +89,14 @@ class NodeHandle:
         """Freeze the program: its address answers ARP, its port takes packets, and nothing comes back."""
         if self.state != "paused":
             self._do("pause", lambda: self._api.pause(self.container))
+            self._programs_too("pause")
         self._shell.close()
 
     def unpause(self) -> None:
         """Let a frozen program go on, and wait until it answers."""
         if self.state == "paused":
             self._do("unpause", lambda: self._api.unpause(self.container))
+            self._programs_too("unpause")
         self._wait_ready(self.node)
 
     def heal(self) -> bool:
@@ -156,6 +158,10 @@ class NodeHandle:
     def close(self) -> None:
         """End the kept shell."""
         self._shell.close()
+
+    def _programs_too(self, verb: Literal["kill", "pause", "unpause"]) -> None:
+        if self.node.role is Role.HOST:
+            self._do(verb, lambda: containers.programs_too(self._api, self.lab, self.name, verb))
 
     def _do(self, verb: str, action: Callable[[], Any]) -> None:
         from docker.errors import APIError, NotFound

@@ -164,7 +164,10 @@ class _Raising:
             for name, container in present.items()
             if name in wanted and container.digest == wanted[name].digest and container.state in _SOUND
         }
-        containers.remove(self.api, [present[name].id for name in present if name not in stay])
+        stale = [name for name in present if name not in stay]
+        containers.remove(self.api, [present[name].id for name in stale])
+        for name in stale:
+            containers.programs_too(self.api, self.lab, name, "kill")
         return stay
 
     def _container(self, spec: ContainerSpec) -> str:
@@ -225,7 +228,7 @@ class _Raising:
         self.report(Event(self.lab, f"{node} started", self.started, self.missing))
 
     def _go_on(self, container: Container) -> None:
-        containers.go_on(self.api, container.id, container.state)
+        containers.go_on(self.api, self.lab, container)
         self.report(Event(container.node, "started again"))
 
     def _wait(self, topology: Topology, wanted: Mapping[str, ContainerSpec], prober: Prober) -> None:
