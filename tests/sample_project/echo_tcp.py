@@ -33,7 +33,7 @@ def ask(name: str, port: str, text: str, family: str = "") -> str:
     problem: OSError | None = None
     for kind, transport, protocol, _, address in socket.getaddrinfo(name, port, FAMILIES[family], socket.SOCK_STREAM):
         with socket.socket(kind, transport, protocol) as connection:
-            connection.settimeout(3)
+            connection.settimeout(2)
             try:
                 connection.connect(address)
                 connection.sendall(f"{text}\n".encode())
