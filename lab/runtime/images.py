@@ -111,18 +111,19 @@ def ensure_images(client: DockerClient, names: Iterable[str], report: Report = s
 def prune(client: DockerClient) -> list[str]:
     """Remove dnslab's images that are not current, and what is left of their builds; return what was removed.
 
-    Recognised by their label: no other image is touched, nor one that a container is made of.
+    Recognised by their label: no other image is touched, nor one that a container is made of, nor one that somebody
+    has made on top of ours, which has the label too, and a name of its own.
     """
     from docker.errors import APIError
 
     current = {image_reference(name) for name in (BASE, *known())}
     removed: list[str] = []
     for image in client.api.images(filters={"label": OURS}):
-        tags = image["RepoTags"] or []
-        if current.intersection(tags):
-            continue
         # Without a tag it is listed as <none>:<none>, and goes by its number.
-        for reference in [tag for tag in tags if tag != "<none>:<none>"] or [image["Id"]]:
+        tags = [tag for tag in image["RepoTags"] or [] if tag != "<none>:<none>"]
+        if current.intersection(tags) or not all(tag.startswith(f"{REPOSITORY}/") for tag in tags):
+            continue
+        for reference in tags or [image["Id"]]:
             try:
                 client.api.remove_image(reference)
             except APIError as error:

@@ -7,6 +7,7 @@ import re
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,3 +181,33 @@ def test_the_folders_of_a_checkout_and_of_a_wheel(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(paths, "_PACKAGE", installed)
     assert paths.images() == installed / "_data" / "images"
     assert paths.agent() == installed / "agent"
+
+
+# What gc removes.
+
+
+class Images:
+    """A Docker with some images that have our label, as its API lists them: number -> tags."""
+
+    def __init__(self, tags: dict[str, list[str]]) -> None:
+        self.api, self.there, self.removed = self, tags, list[str]()
+
+    def images(self, filters: dict[str, str]) -> list[dict[str, object]]:
+        assert filters == {"label": images.OURS}
+        return [{"Id": number, "RepoTags": tags} for number, tags in self.there.items()]
+
+    def remove_image(self, reference: str) -> None:
+        self.removed.append(reference)
+
+
+def test_prune_leaves_what_is_current_and_what_somebody_built_on_ours() -> None:
+    client: Any = Images(
+        {
+            "current": [images.image_reference("host"), "dnslab/host:latest"],
+            "outdated": ["dnslab/host:0123456789ab"],
+            "half-built": ["<none>:<none>"],
+            "somebody's": ["my-mail-server:test"],
+            "kept": ["dnslab/host:ba9876543210", "my-copy:1"],
+        }
+    )
+    assert images.prune(client) == client.removed == ["dnslab/host:0123456789ab", "half-built"]
