@@ -212,7 +212,7 @@ class LinkFault(Fault):
         if kind.every_peer:
             return pairs(made.node, made.options.to)
         query_tells = kind.padding is not None
-        return [pair(topology, made.node, made.options.to, made.directions, query_tells=query_tells)]
+        return [pair(topology, made.node, made.options.to, made.directions, query_tells=query_tells, any_answer=True)]
 
     def heal(self) -> None:
         """Take the rule out; what it had done stays in `state`."""

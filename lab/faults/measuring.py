@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lab.agent.conditions import State
 from lab.agent.protocol import Query, Transport
-from lab.errors import BadInput
+from lab.errors import BadInput, EnvironmentProblem
 from lab.faults.kind import Verdict
 from lab.runtime.prober import Prober
+from lab.runtime.stream import Stream, StreamClosed
 from lab.topology.model import Node, Role, Topology
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 MIN_ODDS = 1e-6
 """How unlikely it must be that a fault by chance touched no probe, before it is held to be without effect."""
+
+_DNS = 53
+_PATIENCE = 10.0  # seconds for a host to begin to answer; it takes a tenth of one
 
 
 @dataclass(frozen=True)
@@ -87,13 +92,19 @@ class Pair:
 
 
 def pair(
-    topology: Topology, node: Node, peers: Sequence[Node], directions: Sequence[str], *, query_tells: bool = False
+    topology: Topology,
+    node: Node,
+    peers: Sequence[Node],
+    directions: Sequence[str],
+    *,
+    query_tells: bool = False,
+    any_answer: bool = False,
 ) -> Pair:
     """Who is to ask whom, so that the query goes in the fault's direction where that can be.
 
     Without peers the node is asked by the first host, or asks some server. Where the query alone tells what the fault
-    does, answered or not, it goes in that direction in any case. Raises `BadInput` when nobody on the link answers DNS,
-    and nothing could be measured.
+    does, answered or not, it goes in that direction in any case. Where any answer will do, a host gives one too, if
+    there is nobody else. Raises `BadInput` when nobody on the link answers DNS, and nothing could be measured.
     """
     if query_tells and directions[0] == "out":
         servers = [server for server in topology.servers if server is not node]
@@ -106,6 +117,8 @@ def pair(
         for found, possible in (asked_in, asked_out) if directions[0] == "in" else (asked_out, asked_in):
             if possible:
                 return found
+    if any_answer:
+        return Pair(others[0], node) if directions[0] == "in" else Pair(node, others[0])
     names = ", ".join(peer.name for peer in others)
     raise BadInput(f"nobody answers DNS between {node.name} and {names}: what a fault does there cannot be measured")
 
@@ -124,9 +137,9 @@ def observe(
         asked.setdefault(found.asker.name, []).append(found)
     seen = []
     for together in asked.values():
-        with probing(lab, together[0].asker) as prober:
-            answerers = [found.answerer for found in together]
-            seen.append(_probe(prober, answerers * count, transport, timeout, padding))
+        answerers = [found.answerer for found in together]
+        with probing(lab, together[0].asker) as prober, _answering(lab, answerers) as ports:
+            seen.append(_probe(prober, answerers * count, transport, timeout, padding, ports))
     return seen[0] if len(seen) == 1 else Observation.sum(seen) or seen[0]
 
 
@@ -155,19 +168,41 @@ def probing(lab: RunningLab, asker: Node) -> Iterator[Prober]:
         yield prober
 
 
+@contextmanager
+def _answering(lab: RunningLab, answerers: Collection[Node]) -> Iterator[Mapping[str, int]]:
+    """Ports at which the hosts among these nodes answer queries, for as long as the block takes."""
+    with ExitStack() as stack:
+        ports = {}
+        for node in answerers:
+            if not _answers(node):
+                command = ["python3", "-m", "agent.answerer", str(node.ipv4)]
+                stream = stack.enter_context(Stream(lab.api, lab.node(node.name).container, command))
+                try:
+                    ports[node.name] = int(stream.readline(_PATIENCE))
+                except (StreamClosed, TimeoutError) as error:
+                    raise EnvironmentProblem(f"{node.name} cannot be made to answer queries: {error}") from None
+        yield ports
+
+
 def probe(prober: Prober, answerer: Node, count: int, transport: Transport, timeout: float) -> Observation:
     """Ask a node `count` times at once for something it need not look up, and wait `timeout` seconds."""
     return _probe(prober, [answerer] * count, transport, timeout)
 
 
 def _probe(
-    prober: Prober, answerers: Sequence[Node], transport: Transport, timeout: float, padding: int = 0
+    prober: Prober,
+    answerers: Sequence[Node],
+    transport: Transport,
+    timeout: float,
+    padding: int = 0,
+    ports: Mapping[str, int] = MappingProxyType({}),
 ) -> Observation:
     queries = [
         Query(
             ".",
             "NS",
             (str(answerer.ipv4),),
+            port=ports.get(answerer.name, _DNS),
             transport=transport,
             recurse=False,
             padding=padding,

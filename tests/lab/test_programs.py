@@ -129,12 +129,34 @@ def test_a_service_that_is_not_there(lab: Lab) -> None:
     assert ask(lab, "udp") == (1, "connection: Connection refused\n")
 
 
+@pytest.mark.parametrize(("fault", "said"), [("blackhole", "timed out"), ("reject", "Connection refused")])
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
-def test_faults_of_a_link_meet_programs(lab: Lab, kind: str) -> None:
+def test_faults_of_a_link_meet_programs(lab: Lab, kind: str, fault: str, said: str) -> None:
+    """Measured between the two hosts, of which neither is a server."""
     with serving(lab, kind):
-        with lab.fault("blackhole", "server"):
-            assert ask(lab, kind) == (1, "connection: timed out\n"), "the name is found, its address is silent"
+        with lab.fault(fault, "server", to="client") as injected:
+            print(injected.got)
+            assert ask(lab, kind) == (1, f"connection: {said}\n"), "the name is found, its address is not reached"
         assert ask(lab, kind) == (0, "hello\n")
+
+
+@pytest.mark.parametrize("fault", ["partition", "latency"])
+def test_a_distance_between_two_hosts_only(lab: Lab, fault: str) -> None:
+    how = {"delay": "400ms"} if fault == "latency" else {}
+    script = (
+        "import socket, sys, time\n"
+        "for name in sys.argv[1:]:\n"
+        "    begun = time.monotonic()\n"
+        "    try: socket.create_connection((name, 7), 1).close()\n"
+        "    except TimeoutError: print(name, 'silent')\n"
+        "    else: print(name, 'far' if time.monotonic() - begun > 0.3 else 'near')\n"
+    )
+    # An address each, so that it is the connection alone that takes time.
+    near, far = (str(lab.topology.node(name).ipv4) for name in ("spare", "server"))
+    with serving(lab, "tcp"), serving(lab, "tcp", at="spare"), lab.fault(fault, "server", to="client", **how) as made:
+        print(made.got)
+        said = ended(lab, ["python3", "-c", script, near, far]).output
+    assert said == f"{near} near\n{far} {'far' if fault == 'latency' else 'silent'}\n"
 
 
 # Programs and their host

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from lab.faults.matching import question
 from lab.faults.measuring import Evidence, Observation, pair
 from lab.faults.values import show_rate, show_time
 from lab.topology.derive import derive
+from lab.topology.model import Node, Role
 
 TEXTBOOK = derive(labs.load("textbook"))
 NODE = "gtld-1"
@@ -212,6 +214,18 @@ def test_who_asks_whom(node: str, to: tuple[str, ...], direction: str, asker: st
     nodes = TEXTBOOK.nodes
     found = pair(TEXTBOOK, nodes[node], [nodes[name] for name in to], [direction])
     assert (found.asker.name, found.answerer.name) == (asker, answerer)
+
+
+@pytest.mark.parametrize(("direction", "asker"), [("in", "client"), ("out", "server")])
+def test_a_host_answers_where_there_is_nobody_else_and_any_answer_will_do(direction: str, asker: str) -> None:
+    hosts = {name: Node(name, Role.HOST, None, IPv4Address(1), IPv6Address(1)) for name in ("client", "server")}
+    with pytest.raises(BadInput, match="nobody answers DNS between server and client"):
+        pair(TEXTBOOK, hosts["server"], [hosts["client"]], [direction])
+    found = pair(TEXTBOOK, hosts["server"], [hosts["client"]], [direction], any_answer=True)
+    assert {found.asker, found.answerer} == set(hosts.values())
+    assert found.asker is hosts[asker]
+    with_a_resolver = [hosts["client"], TEXTBOOK.nodes["resolver-1"]]
+    assert pair(TEXTBOOK, hosts["server"], with_a_resolver, ["in"], any_answer=True).answerer.name == "resolver-1"
 
 
 def seen(answered: int = 5, least: float | None = 0.001, refused: int = 0, asked: int = 5) -> Observation:
