@@ -21,6 +21,7 @@ _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, 
 _PORTS_TO_TRY = 200
 _LAST_PORT = 65535
 _GOING = 20.0  # seconds for a container that Docker is removing already to be gone
+_CONCERNED = {"kill": ("running", "paused"), "pause": ("running",), "unpause": ("paused",)}  # states, by verb
 CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
@@ -180,9 +181,8 @@ def programs_too(api: APIClient, lab: str, host: str, verb: Literal["kill", "pau
             if error.status_code not in (404, 409):  # it was removed, or has ended, a moment ago
                 raise
 
-    states = ("running",) if verb == "pause" else ("paused",) if verb == "unpause" else ("running", "paused")
     found = api.containers(filters=labels.of_programs(lab, host))
-    each(do, [entry["Id"] for entry in found if entry["State"] in states])
+    each(do, [entry["Id"] for entry in found if entry["State"] in _CONCERNED[verb]])
 
 
 def go_on(api: APIClient, lab: str, container: Container) -> None:
