@@ -14,6 +14,7 @@ from lab.runtime.parallel import each
 if TYPE_CHECKING:
     from lab.observe.story import Story
     from lab.runtime.node import NodeHandle
+    from lab.runtime.program import Program
     from lab.testing.undertest import LabUnderTest
 
 Section = tuple[str, str]
@@ -21,6 +22,7 @@ Section = tuple[str, str]
 
 _STORIES = 3
 _LOG_LINES = 5
+_SAID = 20  # lines of what a program has printed
 
 
 def sections(lab: LabUnderTest, said: str = "") -> Iterator[Section]:
@@ -30,6 +32,8 @@ def sections(lab: LabUnderTest, said: str = "") -> Iterator[Section]:
     """
     yield f"dnslab: what was broken in {lab.name}", _attempt(lambda: "\n".join(lab.broken()) or "nothing")
     yield "dnslab: the last questions", _attempt(lambda: _stories(lab, said))
+    if lab.joined:
+        yield "dnslab: what the programs said", _attempt(lambda: _programs(lab))
     yield "dnslab: the last log lines", _attempt(lambda: _logs(lab))
 
 
@@ -85,6 +89,17 @@ def _stories(lab: LabUnderTest, said: str) -> str:
 def _last(lab: LabUnderTest) -> list[Story]:
     """Of questions to resolvers: injecting a fault asks servers too, to measure that it bites."""
     return lab.seen.stories(_STORIES, at=[node.name for node in lab.topology.nodes.values() if node.caches])
+
+
+def _programs(lab: LabUnderTest) -> str:
+    return "\n".join(
+        "\n".join([f"{program} ({_end(program)}):", *(f"  {line}" for line in program.output.splitlines()[-_SAID:])])
+        for program in lab.joined
+    )
+
+
+def _end(program: Program) -> str:
+    return "runs" if program.exit_code is None else f"ended with {program.exit_code}"
 
 
 def _logs(lab: LabUnderTest) -> str:

@@ -12,8 +12,12 @@ from lab.lab import Lab
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from typing_extensions import Unpack
+
     from lab.faults.fault import Fault
     from lab.observe.observation import Observation
+    from lab.runtime.program import Program
+    from lab.runtime.programs import Options
 
 _PATIENCE = 5.0  # seconds for nodes to answer once nothing is broken: they do so in milliseconds
 
@@ -27,6 +31,8 @@ class LabUnderTest(Lab):
 
     def __init__(self, *how: Any) -> None:
         super().__init__(*how)
+        self.joined: list[Program] = []  # those that this process ran, and has not removed
+        self._standing = 0  # so many of them were there before the test
         self.resets: list[float] = []
         """Seconds that each `finish` took."""
 
@@ -55,19 +61,27 @@ class LabUnderTest(Lab):
 
     def begin(self) -> None:
         """A test begins. Raises `EnvironmentProblem` when the last one left what could not be mended, nor can now."""
+        self._standing = len(self.joined)
         if self._ailing and (why := self._renewed()):
             raise EnvironmentProblem(f"{self._ailing}\nIt could not be mended: {why}")
         with suppress(LabError):  # who needs to see says so
             self.seen.clear()
 
+    def run(self, command: Sequence[str] | None = None, *, at: str | None = None, **how: Unpack[Options]) -> Program:
+        """As of every lab; at the end of the test that ran it the program is removed."""
+        program = super().run(command, at=at, **how)
+        self.joined.append(program)
+        return program
+
     def finish(self) -> list[str]:
-        """A test has ended: the lab is as new; what had been left broken, a line each.
+        """A test has ended: the lab is as new, its programs are gone; what had been left broken, a line each.
 
         Raises `EnvironmentProblem` when a reset was not enough, for one because a container was gone. Then the lab has
         been made whole again for the next test, or the text says why that was not possible.
         """
         began = time.monotonic()
         try:
+            self._dismiss()
             left = self.broken()
             self.reset()
             self.wait_ready(_PATIENCE)
@@ -78,6 +92,11 @@ class LabUnderTest(Lab):
             raise EnvironmentProblem(f"{told}\n{mended}") from None
         self.resets.append(time.monotonic() - began)
         return left
+
+    def _dismiss(self) -> None:
+        """Remove the programs of the test; those that were there before it stay."""
+        while len(self.joined) > self._standing:
+            self.joined.pop().remove()
 
     def _renewed(self) -> str:
         """Make the lab whole again; why that was not possible, or empty."""
@@ -105,7 +124,8 @@ class SharedLab(LabUnderTest):
         self._refuse("counting messages")
 
     def finish(self) -> list[str]:
-        """What had been left broken: it stays so, for it may be another one's."""
+        """Its own programs are gone; what is broken: it stays so, for it may be another one's."""
+        self._dismiss()
         return self.broken()
 
     def fault(self, name: str, _node: str | Sequence[str], /, **_how: Any) -> Fault:
