@@ -4,29 +4,16 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-import dns.name
-
-from lab.errors import BadInput
 from lab.faults.values import Parameter, Values
 from lab.faults.zone import ZoneKind
-from lab.faults.zonevalues import ZONE, text
+from lab.faults.zonevalues import ZONE, server_name, text
 from lab.topology.edits import delegation
-from lab.topology.model import Topology, spoken
+from lab.topology.model import Topology
 
 
 def _resolve(topology: Topology, values: Values) -> Values:
     """With the name of the server in the DNS, where a node was named."""
-    server = values["server"]
-    try:
-        hostname = topology.node(server).hostname
-    except BadInput:
-        # A name with a dot in it that no node has: it leads nowhere, which may be what is wanted.
-        if "." not in server.strip("."):
-            raise
-        hostname = dns.name.from_text(server)
-    if hostname is None:
-        raise BadInput(f"wrong-delegation: {server} has no name in the DNS; `name:` in the lab file gives it one")
-    return MappingProxyType({**values, "server": spoken(hostname)})
+    return MappingProxyType({**values, "server": server_name(topology, "wrong-delegation", values["server"])})
 
 
 FAULT = ZoneKind(

@@ -108,6 +108,18 @@ def change_ttl(zone: Zone, values: Mapping[str, Any]) -> Zone:
     return _with(zone, records)
 
 
+def renumber(zone: Zone, values: Mapping[str, Any]) -> Zone:
+    """With the addresses `ipv4` and `ipv6` in place of those of `server`, its own or glue; TTLs stay."""
+    owner = _name(values["server"], dns.name.root)
+    present = {record.type for record in zone.records if record.owner == owner} & set(ADDRESSES)
+    if not present:
+        raise BadInput(f"zone {zone.label} has no address of {spoken(owner)}")
+    for kind, address in zip(ADDRESSES, (values["ipv4"], values["ipv6"]), strict=True):
+        if kind in present:
+            zone = _replace(zone, (owner, kind), [address])
+    return zone
+
+
 def bump_serial(zone: Zone, values: Mapping[str, Any]) -> Zone:
     """With a serial higher by `by`, in the arithmetic of RFC 1982."""
     soa = zone.records[0]
@@ -124,6 +136,7 @@ EDITS: Mapping[str, Callable[[Zone, Mapping[str, Any]], Zone]] = {
     "add-record": add_record,
     "remove-record": remove_record,
     "change-ttl": change_ttl,
+    "renumber": renumber,
     "bump-serial": bump_serial,
 }
 

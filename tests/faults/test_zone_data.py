@@ -104,6 +104,19 @@ def test_a_removed_delegation_is_gone(lab: Lab) -> None:
             assert lab.query("www.example.com", at=resolver, timeout=RESOLUTION).status == "NXDOMAIN"
 
 
+def test_a_renumbered_server_has_new_glue_and_the_old_one_answers(lab: Lab) -> None:
+    moved = {"server": "auth-1", "like": "auth-2"}
+    with lab.fault("renumber", "com", **moved), lab.fault("renumber", "example.com", **moved):
+        for server in TLDS:
+            given = ask(lab, server, "www.example.com").additional
+            assert {one.data for one in given if one.name.startswith("auth-1.")} == set(
+                lab.topology.node("auth-2").addresses
+            )
+        for server in AUTHORITIES:
+            assert ask(lab, server, "auth-1.example.com").data() == (lab.topology.node("auth-2").addresses[0],)
+            assert ask(lab, server, "www.example.com").status == "NOERROR"
+
+
 def test_a_wrong_delegation_is_lame(lab: Lab) -> None:
     with lab.fault("wrong-delegation", "com", **CHILD, server="root"):
         for server in TLDS:

@@ -38,6 +38,7 @@ def data(of: Zone, name: str, kind: str = "A") -> list[tuple[str, int]]:
 
 
 COM, EXAMPLE = zone("com"), zone("example.com")
+MOVED = {"server": "ns1.example.com", "like": "example-2", "ipv4": "10.53.0.19", "ipv6": "fd53::19"}
 
 EDITS_OF_EXAMPLE: list[Edit] = [
     ("change-record", {"record": "www A 192.0.2.99"}),
@@ -49,6 +50,7 @@ EDITS_OF_EXAMPLE: list[Edit] = [
     ("change-ttl", {"rrset": "@ MX", "ttl": 0}),
     ("bump-serial", {"by": 1}),
     ("bump-serial", {"by": 2**31 - 1}),
+    ("renumber", MOVED),
 ]
 EDITS_OF_COM: list[Edit] = [
     ("remove-delegation", {"child": "example.com"}),
@@ -121,6 +123,14 @@ def test_a_changed_ttl_and_nothing_else() -> None:
     assert sum(one != other for one, other in zip(EXAMPLE.records, after.records, strict=True)) == 1
 
 
+@pytest.mark.parametrize(("of", "ttl"), [(EXAMPLE, 172800), (COM, 172800)], ids=["address", "glue"])
+def test_a_renumbered_server_keeps_its_name_and_its_ttl(of: Zone, ttl: int) -> None:
+    after = edit(of, "renumber", MOVED)
+    there = {(one.type, one.data, one.ttl) for one in after.records if one.owner.to_text() == "ns1.example.com."}
+    assert there == {("A", "10.53.0.19", ttl), ("AAAA", "fd53::19", ttl)}
+    assert sum(one != other for one, other in zip(of.records, after.records, strict=True)) == 2
+
+
 def test_a_serial_wraps() -> None:
     def serial(of: Zone) -> int:
         return int(of.records[0].data.split()[2])
@@ -176,6 +186,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "add-record": {"record": "www A 192.0.2.99"},
     "remove-record": {"rrset": "www A"},
     "change-ttl": {"rrset": "www A", "ttl": "5"},
+    "renumber": {"server": "example-1", "like": "example-2"},
     "bump-serial": {},
 }
 
@@ -256,6 +267,15 @@ def test_some_servers_of_a_zone_make_it_inconsistent_and_that_is_said() -> None:
         ("drop-glue", "org", {"child": "example.org"}, "no glue for example.org, served by ns1.provider.net"),
         ("wrong-delegation", "com", {"child": "example.com", "server": "gtdl-1"}, "did you mean 'gtld-1'"),
         ("wrong-delegation", "com", {"child": "example.com", "server": "gateway"}, "has no name in the DNS"),
+        (
+            "renumber",
+            "com",
+            {"server": "example-1", "like": "example-9"},
+            "no node 'example-9' in lab textbook; did you mean 'example-2'",
+        ),
+        ("renumber", "com", {"server": "umass-1", "like": "example-1"}, "zone com has no address of dns.umass.edu"),
+        ("renumber", "com", {"server": "example-1", "like": "example-1"}, "would change nothing"),
+        ("renumber", "com", {"server": "gateway", "like": "example-1"}, "has no name in the DNS"),
         ("bump-serial", "example.com", {"to": "root-a"}, "fault of zone data"),
         ("clock-skew", "gtld-1", {"by": "1h"}, r"clock of the machine.*\{program: knot, clock: lab\}"),
         ("clock-skew", "host", {"by": "1h"}, "runs no server program"),
