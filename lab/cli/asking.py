@@ -154,9 +154,18 @@ def _summary(answer: Answer) -> str:
     own = milliseconds(answer.attempts[-1].latency) if answer.attempts else whole
     latency = f"[bold]{own}[/]" + (f" ({whole} in all)" if len(answer.attempts) > 1 else "")
     return (
-        f"{status}{_note(answer)}, flags {' '.join(answer.flags)}, from {server}"
+        f"{status}{_note(answer)}, flags {' '.join(answer.flags)}{_extended(answer)}, from {server}"
         f" over {answer.transport.upper()} in {latency}, {answer.size} octets"
     )
+
+
+def _extended(answer: Answer) -> str:
+    """Its extended errors (RFC 8914)."""
+    if not answer.ede:
+        return ""
+    from lab.observe.fields import ede_name
+
+    return "".join(f", EDE {code} ({plain(text or ede_name(code))})" for code, text in answer.ede)
 
 
 def _note(answer: Answer) -> str:

@@ -126,7 +126,7 @@ def _call(call: Call, case: Case, names: Names, parts: dict[str, Estimate] | Non
         if call.name == "abs":
             return statistics.absolute(values[0])
         return statistics.combine(_PLAIN[call.name], *values)
-    arguments = [one.text for one in call.arguments if isinstance(one, Word)]
+    arguments = [_as_text(one) for one in call.arguments]
     options = {name: word.text for name, word in call.options.items()}
     found = measures()[call.name].compute(case, arguments, options)
     if parts is not None:
@@ -172,7 +172,11 @@ def _misused(measure: Measure, call: Call, names: Names, text: str) -> Iterator[
         yield ExpressionError(text, call.at, f"it is written {measure.signature}")
         return
     for kind, argument in zip(measure.arguments, call.arguments, strict=False):
-        if not isinstance(argument, Word):
+        if kind == "code":
+            if not _is_code(argument):
+                at = next(walk(argument)).at
+                yield ExpressionError(text, at, f"a whole number is wanted here: {measure.signature}")
+        elif not isinstance(argument, Word):
             at = next(walk(argument)).at
             yield ExpressionError(text, at, f"a {kind} is wanted here: {measure.signature}")
         elif (problem := _argument(kind, argument.text, names)) is not None:
@@ -185,6 +189,18 @@ def _misused(measure: Measure, call: Call, names: Names, text: str) -> Iterator[
             )
         elif name in ("resolver", "host") and (problem := _argument("server", word.text, names)) is not None:
             yield ExpressionError(text, word.at, problem)
+
+
+def _is_code(argument: Expression) -> bool:
+    """Whether it is one of 16 bits, as info codes are."""
+    return isinstance(argument, Number) and not argument.is_time and argument.value in range(2**16)
+
+
+def _as_text(argument: Expression) -> str:
+    """An argument without complaints as measures take it."""
+    return (
+        f"{argument.value:.0f}" if isinstance(argument, Number) else argument.text if isinstance(argument, Word) else ""
+    )
 
 
 def _argument(kind: str, word: str, names: Names) -> str | None:

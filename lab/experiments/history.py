@@ -99,6 +99,7 @@ class Lookup:
     negative_ttl: int | None = None  # TTL of the SOA in a negative answer
     attempts: int = 1
     asked: tuple[str, ...] = ()  # nodes asked, one an attempt
+    ede: tuple[int, ...] = ()  # info codes of its extended errors (RFC 8914)
     since: Literal["intended", "sent"] = "intended"  # what latency counts from: "sent" in virtual time, see there
 
     @property
@@ -366,7 +367,7 @@ def from_json(found: Mapping[str, Any]) -> Entry:
     kind: Any = _KINDS[values.pop("is")]
     if "answer" in values:
         values["answer"] = tuple(RR(*record) for record in values["answer"])
-    for name in ("to", "asked"):
+    for name in ("to", "asked", "ede"):
         if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
     entry: Entry = kind(**values)

@@ -71,5 +71,6 @@ class Reader:
             negative_ttl=soa if not answer.data() else None,
             attempts=len(result.attempts),
             asked=tuple(self._names.get(attempt.server, attempt.server) for attempt in result.attempts),
+            ede=tuple(code for code, _ in answer.ede),
             since="sent" if query.at is None else "intended",  # as the prober counts it
         )

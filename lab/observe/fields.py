@@ -331,14 +331,19 @@ def options(reader: Reader, length: int) -> None:
             group.value = _OPTIONS.get(code, f"option {code}")
 
 
+def ede_name(code: int) -> str:
+    """What the info code of an extended error means (RFC 8914 section 5.2), in lower case."""
+    import dns.edns
+
+    names = {int(known): known.name.replace("_", " ").lower() for known in dns.edns.EDECode}
+    return names.get(code, "not known here")
+
+
 def _option(code: int, data: bytes) -> str:
     if code == 15 and len(data) >= 2:  # RFC 8914 section 2
         code = int.from_bytes(data[:2], "big")
-        import dns.edns
-
-        names = {int(known): known.name.replace("_", " ").lower() for known in dns.edns.EDECode}
         more = data[2:].decode(errors="replace")
-        return f"{code}: {names.get(code, 'not known here')}" + (f", {more!r}" if more else "")
+        return f"{code}: {ede_name(code)}" + (f", {more!r}" if more else "")
     if code == 10 and len(data) >= 8:  # RFC 7873 section 4
         return f"client {data[:8].hex()}" + (f", server {data[8:].hex()}" if data[8:] else "")
     return count(len(data), "octet")

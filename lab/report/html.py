@@ -14,6 +14,7 @@ from lab.experiments import telling
 from lab.experiments.journal import Estimate, Finding, Journal, Trial
 from lab.experiments.run import Run
 from lab.report import plots, view
+from lab.report.environment import environment
 from lab.report.look import MARKS, PALETTE
 from lab.report.matrix import matrices
 from lab.report.plots.comparison import published
@@ -68,7 +69,7 @@ def render(run: Run, *, trial: int | None = None) -> str:
         nodes=[node for lab in journal.labs for node in lab.nodes],
         broken=_broken(found),
         published=[*_published(journal)],
-        environment=view.environment(journal),
+        environment=environment(run),
         palette=PALETTE,
         style=_file("style.css"),
         script=_file("report.js"),
@@ -144,7 +145,7 @@ def _file(name: str) -> str:
 def _template() -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not at import: it costs 40 ms
 
-    environment = Environment(
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
         autoescape=True,
@@ -152,10 +153,10 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["number"] = telling.number
-    environment.filters["interval"] = _interval
-    environment.filters["data"] = _data
-    return environment.get_template("report.html.j2")
+    templates.filters["number"] = telling.number
+    templates.filters["interval"] = _interval
+    templates.filters["data"] = _data
+    return templates.get_template("report.html.j2")
 
 
 def _interval(found: Estimate) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from lab.experiments import telling
 from lab.experiments.journal import Finding
 from lab.experiments.run import Run
+from lab.report.environment import environment
 from lab.report.look import MARKS
 from lab.report.matrix import Matrix, matrices
-from lab.report.view import Seen, environment, fault_words, heading, seen, words_of
+from lab.report.view import Seen, fault_words, heading, seen, words_of
 
 _MOST = 24  # trials told in full; GitHub cuts a summary off at 1 MiB
 
@@ -33,7 +34,7 @@ def _lines(run: Run) -> Iterator[str]:
         yield f"\n{len(trials) - _MOST} more trials are in the journal."
     yield f"\nAgain: {_code(journal.command)}, seed {journal.seed}."
     yield "\n<details><summary>Where it ran</summary>\n"
-    yield from _table(("", ""), [(_text(name), _code(value)) for name, value in environment(journal)])
+    yield from _table(("", ""), [(_text(name), _code(value)) for name, value in environment(run)])
     yield "\n</details>"
 
 

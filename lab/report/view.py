@@ -1,11 +1,9 @@
-"""What every format says of a run, in words: headings, faults, where it ran."""
+"""What every format says of a run, in words: headings, faults, times."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from lab.experiments.history import FaultWindow, History
 from lab.experiments.journal import Journal, Trial
@@ -61,28 +59,3 @@ def when(journal: Journal) -> str:
 
 def _took(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def environment(journal: Journal) -> list[tuple[str, str]]:
-    """Where it ran, as names and values; what is nested is told as `images knot`."""
-    return [
-        *_flat(journal.environment),
-        ("lab", ", ".join(lab.source for lab in journal.labs) or "none"),
-        ("experiment", journal.source),
-        ("seed", str(journal.seed)),
-        ("quick", "yes" if journal.quick else "no"),
-        ("confidence of intervals", f"{journal.confidence * 100:g} %"),
-    ]
-
-
-def _flat(found: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in found.items():
-        where = f"{before} {name}".strip().replace("_", " ")
-        if isinstance(value, Mapping):
-            rows += _flat(value, where)
-        elif name == "memory" and isinstance(value, int):
-            rows.append((where, f"{value / 2**30:.1f} GiB"))
-        else:
-            rows.append((where, str(value)))
-    return rows

@@ -109,6 +109,16 @@ class Answer:
         return next((record.rclass for record in self._opt), None)
 
     @cached_property
+    def ede(self) -> tuple[tuple[int, str], ...]:
+        """Extended errors (RFC 8914 section 2), which an answer can have too: info code, and text for people."""
+        options = [option for record in self._opt for option in record.rdata if option.code == _EDE]
+        return tuple(
+            (int.from_bytes(option.data[:2], "big"), option.data[2:].decode(errors="replace"))
+            for option in options
+            if len(option.data) >= 2
+        )
+
+    @cached_property
     def message(self) -> DNSRecord | None:
         """The message as dnslib parses it; None when there is none or it cannot be parsed."""
         from dnslib import DNSError, DNSRecord
@@ -155,6 +165,7 @@ class Answer:
             "latency_ms": round(self.latency * 1000, 3),
             "size": self.size,
             "reason": self.result.reason or None,
+            "ede": [{"code": code, "text": text} for code, text in self.ede],
             **{section: [vars(record) for record in getattr(self, section)] for section in SECTIONS},
             "attempts": [
                 {
@@ -174,6 +185,7 @@ class Answer:
 
 SECTIONS = ("answer", "authority", "additional")
 _OPT = 41
+_EDE = 15  # of the options in OPT
 _RCODES = {
     0: "NOERROR",
     1: "FORMERR",

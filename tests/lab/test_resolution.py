@@ -23,6 +23,8 @@ from labtools import (
 
 from lab import Answer, Lab
 from lab.agent.protocol import Query
+from lab.experiments import load
+from lab.experiments.workload import distinct
 from lab.runtime.node import NodeHandle
 from lab.topology.model import Origin, Role, Topology
 
@@ -104,6 +106,23 @@ def test_central_answers_every_name_of_textbook_with_equal_data(central: Lab, te
     ]
     assert len(answers) > 30
     assert not wrong, told(wrong)
+
+
+@pytest.mark.parametrize("at", ["resolver-1", "resolver-2"])
+def test_one_server_and_one_container_a_zone_give_equal_answer_sections(central: Lab, textbook: Lab, at: str) -> None:
+    """The questions of `calibration-answers`: aliases, negative answers and a truncated one are among them."""
+    asked = list(distinct(load("calibration-answers").cells()[0].experiment.workload))
+    sections = [
+        [
+            (answer.status, {(one.name.lower(), one.type, rdata(one.type, one.data)) for one in answer.answer})
+            for answer in lab.ask([lab.question(name, kind, at=at) for name, kind in asked], window=8)
+        ]
+        for lab in (central, textbook)
+    ]
+    assert len(asked) == 110
+    unequal = [(question, *both) for question, *both in zip(asked, *sections, strict=True) if both[0] != both[1]]
+    assert not unequal, unequal
+    assert {status for status, _ in sections[0]} == {"NOERROR", "NXDOMAIN"}
 
 
 # The services of the DNS: aliases, mail, load distribution, reverse names

@@ -274,6 +274,35 @@ def test_without_recovery_the_time_is_endless_or_unknown() -> None:
         measured(healthy, "recovery_time")
 
 
+def test_a_client_has_a_fresh_answer_when_its_ttl_says_so() -> None:
+    """The cached name, learnt before the trial, is given with 30 s left until it is fetched again at 40 s."""
+    history = fake_history()
+
+    def given(one: Lookup) -> Lookup:
+        if one.name != CACHED or one.intended < 31.2:
+            return one
+        return answer(one, ttl=30 if one.intended < 40 else TTL - int(one.intended - 40))
+
+    history.all_lookups = [given(one) for one in history.all_lookups]
+    found = measured(history, "refresh_time", name=CACHED)
+    assert found.value == pytest.approx(40 - 31.2, abs=0.3)
+    assert found.low <= found.value
+    never = replace(history, all_lookups=[one for one in history.all_lookups if one.intended < 40])
+    assert measured(never, "refresh_time", name=CACHED).value == float("inf")
+    with pytest.raises(Unmeasured, match="after the healing"):
+        measured(replace(history, all_lookups=[]), "refresh_time")
+
+
+def test_extended_errors_are_counted_among_answers() -> None:
+    history = fake_history()
+    asked = [one for one in history.all_lookups if one.n >= 0 and one.answered]
+    history.all_lookups = [replace(one, ede=(3, 22)) if one is asked[0] else one for one in history.all_lookups]
+    found = measured(history, "ede", "3")
+    assert (found.value, found.samples) == (pytest.approx(1 / len(asked)), len(asked))
+    assert measured(history, "ede", "22").value == found.value
+    assert measured(history, "ede", "2").value == 0
+
+
 def test_the_instrument_itself() -> None:
     history = fake_history()
     assert measured(history, "rate", "baseline").value == pytest.approx(40, rel=0.15)

@@ -43,7 +43,20 @@ def test_every_record_keeps_its_fields() -> None:
     for entry in (
         Lookup(3, 1.0, None, 0.0, "host", "", "x.", "A", "error", "ERROR"),
         Truth("x.", "A", "NXDOMAIN", negative_ttl=900, since=2.0),
-        Lookup(1, 1.0, 1.1, 0.2, "host", "r", "x.", "A", "answer", "NOERROR", answer=(RR("x.", 1, "A", "192.0.2.1"),)),
+        Lookup(
+            1,
+            1.0,
+            1.1,
+            0.2,
+            "host",
+            "r",
+            "x.",
+            "A",
+            "answer",
+            "NOERROR",
+            answer=(RR("x.", 1, "A", "192.0.2.1"),),
+            ede=(3,),
+        ),
         Mark(0.5, "cache", "flushed"),
     ):
         assert from_json(json.loads(json.dumps(to_json(entry)))) == entry

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -58,6 +59,34 @@ def test_a_page_shows_the_run(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert text in page.text, text
     assert {"run-topology", "run-measured-served", "t1-rates", "t1-latency", "t1-percentiles", "t1-load"} <= {*page.ids}
+
+
+def calibration(folder: Path, time: str, started: str, **changes: Any) -> None:
+    """A run of `calibration` as it would be found beside another one."""
+    figures = {"added": Estimate.exact(0.0416, "s")}
+    added = replace(fake_trial(), parameters={"delay": "40ms"}, measurements=figures, outcome="held")
+    place = folder / "calibration" / time
+    place.mkdir(parents=True)
+    replace(fake_journal().with_trials(added), name="calibration", started=started, **changes).write(place)
+
+
+def test_a_report_cites_the_latest_calibration_of_the_machine(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    assert "none on this machine; `dnslab run calibration`" in check(render(run, "html")).text
+    calibration(tmp_path, "1", "2026-11-24T10:00:00+00:00")
+    calibration(tmp_path, "2", "2026-11-25T10:00:00+00:00")
+    calibration(tmp_path, "3", "2026-11-25T10:30:00+00:00", environment={"cpus": 64})
+    calibration(tmp_path, "4", "2027-01-01T10:00:00+00:00")
+    calibration(tmp_path, "5", "2026-11-25T11:00:00+00:00", trials=())
+    (tmp_path / "calibration" / "6").mkdir()
+    (tmp_path / "calibration" / "latest").symlink_to("4")
+    said = "held, 25 November 2026, 10:00 UTC"
+    for format in ("html", "markdown"):
+        text = check(render(run, format)).text if format == "html" else render(run, format)
+        assert said in text
+        assert "delay = 40ms: added 41.6 ms" in text
+    itself = Run.load(tmp_path / "calibration" / "1")
+    assert said not in render(Run(run.folder, itself.journal), "markdown"), "a calibration cites no other"
 
 
 def test_every_lookup_is_in_the_scatter(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from dnslib import EDNS0, QTYPE, RR, DNSHeader, DNSQuestion, DNSRecord
+from dnslib import EDNS0, QTYPE, RR, DNSHeader, DNSQuestion, DNSRecord, EDNSOption
 
 from lab.agent.protocol import Attempt, Query, Result
 from lab.runtime.answer import Answer
@@ -38,6 +38,21 @@ def test_the_status_has_all_twelve_bits(rcode: int, extended: int, status: str) 
 
 def test_without_edns_there_is_no_size() -> None:
     assert received(message().pack()).edns_size is None
+
+
+def test_extended_errors_are_read_with_their_text() -> None:
+    made = message()
+    options = [
+        EDNSOption(10, b"12345678"),
+        EDNSOption(15, b"\x00\x03"),
+        EDNSOption(15, b"\x00\x16gone"),
+        EDNSOption(15, b""),
+    ]
+    made.add_ar(EDNS0(udp_len=1232, opts=options))
+    answer = received(made.pack())
+    assert answer.ede == ((3, ""), (22, "gone"))
+    assert answer.to_json()["ede"] == [{"code": 3, "text": ""}, {"code": 22, "text": "gone"}]
+    assert received(message().pack()).ede == ()
 
 
 @pytest.mark.parametrize(

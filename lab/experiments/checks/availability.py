@@ -33,6 +33,11 @@ def _status(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
     return statistics.share(sum(one.status == arguments[0] for one in found), len(found), case.confidence)
 
 
+def _ede(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+    found = [one for one in case.lookups(phase_of(arguments, 1), options) if one.answered]
+    return statistics.share(sum(int(arguments[0]) in one.ede for one in found), len(found), case.confidence)
+
+
 MEASURES = (
     Measure(
         "success",
@@ -53,6 +58,13 @@ MEASURES = (
         "share of look-ups that ended with a status: NOERROR, SERVFAIL, TIMEOUT, UNREACHABLE, ...",
         ("status", "phase"),
         _status,
+        LOOKUP_OPTIONS,
+    ),
+    Measure(
+        "ede",
+        "share of answers with an extended error (RFC 8914), as in ede(3, all) of stale answers",
+        ("code", "phase"),
+        _ede,
         LOOKUP_OPTIONS,
     ),
     Measure("count", "look-ups", ("phase",), _count(lambda _one: True), LOOKUP_OPTIONS),

@@ -1,10 +1,11 @@
-"""Recovery: how long after the last fault was healed users still feel it."""
+"""Recovery: how long after the last fault was healed users still feel it, and have old answers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from lab.experiments.checks.measure import LOOKUP_OPTIONS, Case, Measure, Options
+from lab.experiments.history import Lookup
 from lab.experiments.journal import Estimate
 from lab.experiments.statistics import Unmeasured
 
@@ -12,11 +13,19 @@ STEADY = 20
 """How many look-ups in a row have to be served for the service to be held to have recovered."""
 
 
-def _recovery_time(case: Case, _arguments: Sequence[str], options: Options) -> Estimate:
+_TICK = 1.5  # seconds: TTLs count whole ones, and programs differ in when they tick
+
+
+def _healed(case: Case) -> float:
+    """When the last fault was healed."""
     healed = [fault.healed for fault in case.history.faults if fault.healed is not None]
     if not healed:
         raise Unmeasured("no fault was healed")
-    since = max(healed)
+    return max(healed)
+
+
+def _recovery_time(case: Case, _arguments: Sequence[str], options: Options) -> Estimate:
+    since = _healed(case)
     after = [one for one in case.lookups(options=options) if one.intended >= since]
     if len(after) < STEADY:
         raise Unmeasured(f"{len(after)} look-ups after the healing; {STEADY} that are served in a row are needed")
@@ -33,12 +42,40 @@ def _recovery_time(case: Case, _arguments: Sequence[str], options: Options) -> E
     return Estimate.exact(float("inf"), "s", len(after))
 
 
+def _refresh_time(case: Case, _arguments: Sequence[str], options: Options) -> Estimate:
+    since = before = _healed(case)
+    after = [one for one in case.lookups(options=options) if one.intended >= since]
+    if not after:
+        raise Unmeasured("nothing was asked after the healing")
+    for one in after:
+        if one.succeeded and one.answer and _learnt(case, one) >= since - _TICK:
+            return Estimate(one.intended - since, before - since, one.intended - since, len(after), "s")
+        before = one.intended
+    return Estimate.exact(float("inf"), "s", len(after))
+
+
+def _learnt(case: Case, one: Lookup) -> float:
+    """When the resolver learnt the oldest record of an answer, by what is left of its TTL."""
+    truths = case.history.truth(one.name, one.type)
+    whole = {(record.owner, record.type, record.data): record.ttl for truth in truths for record in truth.answer}
+    limit = case.nodes[one.server].max_ttl if one.server in case.nodes else None
+    left = [(record.ttl, whole.get((record.owner, record.type, record.data), record.ttl)) for record in one.answer]
+    return min(one.ended - (min(ttl, limit or ttl) - now) for now, ttl in left)
+
+
 MEASURES = (
     Measure(
         "recovery_time",
         f"seconds from when the last fault was healed to the first of {STEADY} look-ups in a row that were served",
         (),
         _recovery_time,
+        LOOKUP_OPTIONS,
+    ),
+    Measure(
+        "refresh_time",
+        "seconds from when the last fault was healed to the first answer that was fetched after it, by its TTL",
+        (),
+        _refresh_time,
         LOOKUP_OPTIONS,
     ),
 )
