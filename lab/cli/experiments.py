@@ -230,7 +230,7 @@ def measures_(as_json: AsJson = False) -> None:
     from lab.experiments.evaluating import FUNCTIONS
 
     rows = {measure.signature: measure.summary for measure in measures().values()}
-    rows |= {f"{name}({', '.join('xy'[:count])})": what for name, (count, what) in FUNCTIONS.items()}
+    rows |= {f"{name}({', '.join('xyz'[:count])})": what for name, (count, what) in FUNCTIONS.items()}
 
     def show() -> None:
         for line in grid(list(rows.items())):

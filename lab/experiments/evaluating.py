@@ -43,6 +43,13 @@ _PLAIN: Mapping[str, Callable[..., float]] = {
 }  # fmt: skip
 
 
+_NUMBERS: Mapping[str, tuple[str, Callable[[Number], bool]]] = {
+    "code": ("a whole number", lambda number: not number.is_time and number.value in range(2**16)),
+    "time": ("a time, as in 5s,", lambda number: number.is_time),
+}
+"""Kinds of arguments that are numbers: what is wanted, and whether one is that."""
+
+
 @dataclass(frozen=True)
 class Names:
     """What words may stand for."""
@@ -172,10 +179,11 @@ def _misused(measure: Measure, call: Call, names: Names, text: str) -> Iterator[
         yield ExpressionError(text, call.at, f"it is written {measure.signature}")
         return
     for kind, argument in zip(measure.arguments, call.arguments, strict=False):
-        if kind == "code":
-            if not _is_code(argument):
+        if kind in _NUMBERS:
+            wanted, is_right = _NUMBERS[kind]
+            if not (isinstance(argument, Number) and is_right(argument)):
                 at = next(walk(argument)).at
-                yield ExpressionError(text, at, f"a whole number is wanted here: {measure.signature}")
+                yield ExpressionError(text, at, f"{wanted} is wanted here: {measure.signature}")
         elif not isinstance(argument, Word):
             at = next(walk(argument)).at
             yield ExpressionError(text, at, f"a {kind} is wanted here: {measure.signature}")
@@ -189,11 +197,6 @@ def _misused(measure: Measure, call: Call, names: Names, text: str) -> Iterator[
             )
         elif name in ("resolver", "host") and (problem := _argument("server", word.text, names)) is not None:
             yield ExpressionError(text, word.at, problem)
-
-
-def _is_code(argument: Expression) -> bool:
-    """Whether it is one of 16 bits, as info codes are."""
-    return isinstance(argument, Number) and not argument.is_time and argument.value in range(2**16)
 
 
 def _as_text(argument: Expression) -> str:

@@ -293,10 +293,18 @@ def test_a_client_has_a_fresh_answer_when_its_ttl_says_so() -> None:
         measured(replace(history, all_lookups=[]), "refresh_time")
 
 
-def test_extended_errors_are_counted_among_answers() -> None:
+def test_what_is_served_too_late_is_not_served_within_the_time() -> None:
     history = fake_history()
-    asked = [one for one in history.all_lookups if one.n >= 0 and one.answered]
-    history.all_lookups = [replace(one, ede=(3, 22)) if one is asked[0] else one for one in history.all_lookups]
+    history.all_lookups = [replace(one, latency=3.0) if one.n == 0 else one for one in history.all_lookups]
+    count = len(history.lookups("baseline"))
+    assert measured(history, "within", "2.5", "baseline").value == pytest.approx(1 - 1 / count)
+    assert measured(history, "within", "3", "baseline").value == 1
+    assert measured(history, "within", "3", "fault").value < 1, "what was not answered is not served"
+
+
+def test_extended_errors_are_counted_among_look_ups() -> None:
+    history, asked = fake_history(), fake_history().lookups()
+    history.all_lookups = [replace(one, ede=(3, 22)) if one.n == asked[0].n else one for one in history.all_lookups]
     found = measured(history, "ede", "3")
     assert (found.value, found.samples) == (pytest.approx(1 / len(asked)), len(asked))
     assert measured(history, "ede", "22").value == found.value

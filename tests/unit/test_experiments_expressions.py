@@ -93,6 +93,7 @@ def test_an_error_points_at_its_place(text: str, at: int, told: str) -> None:
         ("success(fault, baseline) >= 1", 0, "it is written success([phase])"),
         ("success(1 + 1) >= 1", 10, "a phase is wanted here"),
         ("ede(stale) > 0", 4, "a whole number is wanted here: ede"),
+        ("within(5, fault) > 0", 7, "a time, as in 5s, is wanted here: within"),
         ("ede(3s, fault) > 0", 4, "a whole number is wanted here: ede"),
         ("ede(3, fualt) > 0", 7, "did you mean 'fault'"),
         ("success(fault, colour=red) >= 1", 15, "not selected by 'colour'"),

@@ -33,8 +33,13 @@ def _status(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
     return statistics.share(sum(one.status == arguments[0] for one in found), len(found), case.confidence)
 
 
+def _within(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+    limit, found = float(arguments[0]), case.lookups(phase_of(arguments, 1), options)
+    return statistics.share(sum(one.succeeded and one.latency <= limit for one in found), len(found), case.confidence)
+
+
 def _ede(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
-    found = [one for one in case.lookups(phase_of(arguments, 1), options) if one.answered]
+    found = case.lookups(phase_of(arguments, 1), options)
     return statistics.share(sum(int(arguments[0]) in one.ede for one in found), len(found), case.confidence)
 
 
@@ -44,6 +49,13 @@ MEASURES = (
         "share of look-ups that were served: NOERROR or NXDOMAIN came back",
         ("phase",),
         _share(lambda one: one.succeeded),
+        LOOKUP_OPTIONS,
+    ),
+    Measure(
+        "within",
+        "share of look-ups that were served within a time, as in within(5s, all)",
+        ("time", "phase"),
+        _within,
         LOOKUP_OPTIONS,
     ),
     Measure(
@@ -62,7 +74,7 @@ MEASURES = (
     ),
     Measure(
         "ede",
-        "share of answers with an extended error (RFC 8914), as in ede(3, all) of stale answers",
+        "share of look-ups whose answer has an extended error (RFC 8914), as in ede(3, all): stale",
         ("code", "phase"),
         _ede,
         LOOKUP_OPTIONS,

@@ -99,7 +99,8 @@ class Measure:
 
     `arguments` says what each argument is: "phase" (the last may be left out: the whole trial), "target" (a node, a
     tier or `any`), "server" (a node), "status", "quantity" (a key of `lab.experiments.checks.quantities.QUANTITIES`),
-    "code" (a whole number) or "data" (any text). `compute` raises `Unmeasured` when the history does not give it.
+    "code" (a whole number), "time" (seconds) or "data" (any text). `compute` raises `Unmeasured` when the history does
+    not give it.
     """
 
     name: str
