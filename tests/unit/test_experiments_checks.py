@@ -275,14 +275,19 @@ def test_without_recovery_the_time_is_endless_or_unknown() -> None:
 
 
 def test_a_client_has_a_fresh_answer_when_its_ttl_says_so() -> None:
-    """The cached name, learnt before the trial, is given with 30 s left until it is fetched again at 40 s."""
+    """The cached name, learnt before the trial, is given with 30 s left until it is fetched again at 40 s.
+
+    With a whole TTL of 40 s that looks as if it had been learnt 10 s before: no server says so.
+    """
     history = fake_history()
 
     def given(one: Lookup) -> Lookup:
         if one.name != CACHED or one.intended < 31.2:
             return one
-        return answer(one, ttl=30 if one.intended < 40 else TTL - int(one.intended - 40))
+        return answer(one, ttl=30 if one.intended < 40 else 40 - int(one.intended - 40))
 
+    history.truths = [Truth(CACHED, "A", "NOERROR", (RR(CACHED, 40, "A", "192.0.2.80"),))]
+    history.add(Message(40.0, "example-1", "resolver-1", "udp", CACHED, "A", False, answers=1))
     history.all_lookups = [given(one) for one in history.all_lookups]
     found = measured(history, "refresh_time", name=CACHED)
     assert found.value == pytest.approx(40 - 31.2, abs=0.3)

@@ -47,15 +47,28 @@ def _refresh_time(case: Case, _arguments: Sequence[str], options: Options) -> Es
     after = [one for one in case.lookups(options=options) if one.intended >= since]
     if not after:
         raise Unmeasured("nothing was asked after the healing")
+    case.must_be_watched()
+    given = [
+        message for message in case.messages() if not message.is_query and message.answers and message.time >= since
+    ]
     for one in after:
-        if one.succeeded and one.answer and _learnt(case, one) >= since - _TICK:
+        learnt = _learnt(case, one)
+        if learnt is not None and any(
+            (message.receiver, message.type) == (one.server, one.type)
+            and message.name.lower() in {record.owner for record in one.answer}
+            and learnt - _TICK <= message.time <= one.ended
+            for message in given
+        ):
             return Estimate(one.intended - since, before - since, one.intended - since, len(after), "s")
         before = one.intended
     return Estimate.exact(float("inf"), "s", len(after))
 
 
-def _learnt(case: Case, one: Lookup) -> float:
-    """When the resolver learnt the oldest record of an answer, by what is left of its TTL."""
+def _learnt(case: Case, one: Lookup) -> float | None:
+    """When the resolver learnt the oldest record of an answer, if what is left of its TTL says so: that of a stale one
+    does not (RFC 8767 section 4). None without an answer."""
+    if not one.succeeded or not one.answer:
+        return None
     truths = case.history.truth(one.name, one.type)
     whole = {(record.owner, record.type, record.data): record.ttl for truth in truths for record in truth.answer}
     limit = case.nodes[one.server].max_ttl if one.server in case.nodes else None
@@ -73,7 +86,7 @@ MEASURES = (
     ),
     Measure(
         "refresh_time",
-        "seconds from when the last fault was healed to the first answer that was fetched after it, by its TTL",
+        "seconds from when the last fault was healed to the first answer that a server gave after it, by wire and TTL",
         (),
         _refresh_time,
         LOOKUP_OPTIONS,
