@@ -1,0 +1,21 @@
+"""How this project's code asks the lab instead of the Internet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dns.resolver
+import mailroute
+import pytest
+
+from lab import Lab
+
+Route = Callable[[str], list[mailroute.Hop]]
+
+
+@pytest.fixture
+def route(dns_lab: Lab) -> Route:
+    """`mailroute.route`, asking the resolvers of the lab through its gateway: a port on the loopback."""
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port = ["127.0.0.1"], dns_lab.gateway_port
+    return lambda domain: mailroute.route(domain, resolver)
