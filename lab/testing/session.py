@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -32,7 +36,9 @@ class Session:
 
     def start(self) -> None:
         """The run begins: shared labs will be removed when this process dies, should it be the one they belong to."""
-        if self.shared and not self.worker:
+        if self.worker:
+            _die_with(os.getppid())
+        elif self.shared:
             from lab.runtime.owner import owner_mark
             from lab.runtime.reaper import reaping
 
@@ -60,6 +66,22 @@ class Session:
 
         tidy()
         return Pool(self.run, self.worker, self.owner)
+
+
+def _die_with(controller: int) -> None:
+    """Be interrupted, as by Ctrl-C, when the controller ends: execnet lets a running test go on for five seconds."""
+    if not hasattr(os, "pidfd_open"):
+        return
+    try:
+        life = os.pidfd_open(controller)
+    except OSError:
+        return  # it has ended, or the kernel cannot: execnet sees to it
+
+    def wait() -> None:
+        select.select([life], [], [])
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=wait, name="dnslab controller", daemon=True).start()
 
 
 KEY = pytest.StashKey[Session]()

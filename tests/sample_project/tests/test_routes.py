@@ -1,4 +1,4 @@
-"""The code under test in its own process, on a lab from a file: right answers, and right behaviour when things break."""
+"""The program in its own process, on a lab from a file: right answers, and right behaviour when names break."""
 
 from __future__ import annotations
 
