@@ -18,6 +18,8 @@ import pytest
 from lab.errors import BadInput, EnvironmentProblem, LabError, NoEffect
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from lab.faults.fault import Fault
     from lab.node import Node
     from lab.observe.observation import Observation
@@ -150,7 +152,8 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot do, or fail it where that is required."""
     for mark in item.iter_markers("dnslab"):
-        for need in mark.kwargs.get("needs", ()):
+        needs = mark.kwargs.get("needs", ())
+        for need in needs.split(",") if isinstance(needs, str) else needs:
             _need(item.config, need)
 
 
@@ -294,6 +297,8 @@ def dns_zone(dns_lab: LabUnderTest, dns_fault: Callable[..., Fault]) -> ZoneChan
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Say what the lab knows, before it is made as new."""
+    if call.excinfo is not None and isinstance(call.excinfo.value, LabError) and not item.config.option.fulltrace:
+        _end_with_theirs(call.excinfo.tb, item.config.rootpath)
     outcome: Any = yield
     report = outcome.get_result()
     lab = getattr(item, "funcargs", {}).get("dns_lab")
@@ -311,6 +316,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         except OSError as error:
             told.append(("dnslab: files", f"none could be written: {error}"))
     report.sections += told
+
+
+def _end_with_theirs(trace: TracebackType, root: Path) -> None:
+    """Let the trace of an error of ours, whose message says it all, end in their code."""
+    ours, last = Path(__file__).parents[1], None
+    at: TracebackType | None = trace
+    while at is not None:
+        above = Path(at.tb_frame.f_code.co_filename).parents
+        if root in above and ours not in above:
+            last = at
+        at = at.tb_next
+    if last is not None:
+        last.tb_next = None
 
 
 def _need(config: pytest.Config, *wanted: str) -> None:

@@ -40,6 +40,8 @@ class Pool:
         declaration = choice.load()
         key = (declaration.model_dump_json(by_alias=True), shared)
         if key not in self._labs:
+            if not self._labs:
+                _tidy()
             self._labs[key] = self._share(declaration) if shared else self._make(declaration)
         return self._labs[key]
 
@@ -68,7 +70,7 @@ class Pool:
         return "-".join(filter(None, (declaration.lab[:_LONGEST].rstrip("-"), digest, self.run, suffix)))
 
 
-def tidy() -> None:
+def _tidy() -> None:
     """Remove labs whose owners are dead: those of runs of which the reaper was killed too. Raises `LabError`."""
     client = connect()
     try:

@@ -62,9 +62,8 @@ class Session:
 
     @cached_property
     def _pool(self) -> Pool:
-        from lab.testing.pool import Pool, tidy
+        from lab.testing.pool import Pool
 
-        tidy()
         return Pool(self.run, self.worker, self.owner)
 
 

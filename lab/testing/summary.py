@@ -22,7 +22,7 @@ def _lines(run: str, stats: Mapping[str, Sequence[Any]]) -> Iterator[str]:
         {value for report in reports for key, value in getattr(report, "user_properties", ()) if key == "dnslab"}
     )
     bad = [report for outcome in ("failed", "error") for report in stats.get(outcome, ())]
-    yield f"## {'❌' if bad else '✅'} DNS lab tests: {', '.join(counted) or 'none ran'}"
+    yield f"## {'✅' if counted and not bad else '❌'} DNS lab tests: {', '.join(counted) or 'none ran'}"
     yield ""
     yield f"Run `{run}`{', labs ' + ', '.join(f'`{lab}`' for lab in labs) if labs else ', no lab was used'}."
     for report in bad:
