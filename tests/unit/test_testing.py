@@ -230,4 +230,4 @@ def test_a_run_as_markdown() -> None:
     assert "expected: 1\ngot: 2\ndnslab: what was broken" in text
     assert "tld is paused" in text
     assert "a story" not in text
-    assert markdown("c0ffee", {}).splitlines()[0] == "## ✅ DNS lab tests: none ran"
+    assert markdown("c0ffee", {}).splitlines()[0] == "## ❌ DNS lab tests: none ran"
