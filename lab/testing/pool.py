@@ -10,7 +10,8 @@ from lab.runtime import labels, memory
 from lab.runtime.engine import connect
 from lab.runtime.gc import collect_labs
 from lab.runtime.parallel import uninterrupted
-from lab.testing.undertest import LabUnderTest, SharedLab
+from lab.testing.shared import SharedLab
+from lab.testing.undertest import LabUnderTest
 
 if TYPE_CHECKING:
     from lab.testing.choosing import Choice

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from lab.errors import BadInput, EnvironmentProblem, LabError
+from lab.errors import EnvironmentProblem, LabError
 from lab.lab import Lab
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from lab.faults.fault import Fault
     from lab.observe.observation import Observation
     from lab.runtime.program import Program
     from lab.runtime.programs import Options
@@ -114,38 +113,3 @@ class LabUnderTest(Lab):
         from lab.faults.active import active
 
         return [fault.words for fault in active(self)]
-
-
-class SharedLab(LabUnderTest):
-    """A lab that several processes use at the same time: nobody may break or empty anything."""
-
-    def watched(self) -> Observation:
-        """Refused: it would count what others ask at the same time."""
-        self._refuse("counting messages")
-
-    def finish(self) -> list[str]:
-        """Its own programs are gone; what is broken: it stays so, for it may be another one's."""
-        self._dismiss()
-        return self.broken()
-
-    def fault(self, name: str, _node: str | Sequence[str], /, **_how: Any) -> Fault:
-        """Refused."""
-        self._refuse(f"the fault {name}")
-
-    def flush(self, resolver: str | None = None, *, name: str | None = None) -> None:  # noqa: ARG002
-        """Refused."""
-        self._refuse("flushing caches")
-
-    def reset(self) -> None:
-        """Refused."""
-        self._refuse("a reset")
-
-    def reset_clock(self) -> None:
-        """Refused."""
-        self._refuse("putting the clock back")
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise BadInput(
-            f"{what}: lab {self.name} is shared by several test processes at once, and only to be asked; "
-            "tests that break or change something need one of their own: mark them dnslab(..., share=False)"
-        )

@@ -61,8 +61,9 @@ class Run:
         return found[1]
 
     def wait(self) -> pytest.RunResult:
-        """How it ended."""
+        """How it ended; all that it printed is in the report of a test that fails."""
         code = self.process.wait(PATIENCE)
+        print(self.said())
         out, err = (file.read_text().splitlines() for file in self._files)
         return pytest.RunResult(code, out, err, time.monotonic() - self._began)
 
