@@ -19,8 +19,8 @@ lab-down: $(VENV)/core  ## take it away again
 lab-status: $(VENV)/core  ## show its nodes
 	@$(DNSLAB) status
 
-test: $(VENV)/dev  ## run the tests; those in tests/lab start a lab of their own
-	$(VENV)/bin/python -m pytest tests/unit tests/lab
+test: $(VENV)/dev  ## run the tests; those in tests/lab and tests/plugin start labs of their own
+	$(VENV)/bin/python -m pytest tests/unit tests/lab tests/plugin
 
 test-faults: $(VENV)/dev  ## run the tests of faults; they measure times, so they are not part of CI
 	$(VENV)/bin/python -m pytest tests/faults
@@ -29,7 +29,7 @@ test-unit: $(VENV)/dev  ## run the tests that need no Docker
 	$(VENV)/bin/python -m pytest tests/unit
 
 test-lab: $(VENV)/dev  ## run the tests on a lab
-	$(VENV)/bin/python -m pytest tests/lab
+	$(VENV)/bin/python -m pytest tests/lab tests/plugin
 
 experiment: $(VENV)/core  ## run an experiment (EXP=tld-outage, or a file; ARGS=... for options)
 	@$(DNSLAB) run $(EXP) $(ARGS)

@@ -152,11 +152,12 @@ AT_ONCE = '''
     """)
     def test_door(dns_lab):
         question = dns.message.make_query("www.example.com", "A")
-        answer = dns.query.udp(question, "127.0.0.1", timeout=10, port=dns_lab.gateway_port)
+        address, port = dns_lab.gateway
+        answer = dns.query.udp(question, address, timeout=10, port=port)
         assert answer.answer[0].to_text() == "www.example.com. 3600 IN A 192.0.2.80"
         here = Path(f"{os.environ['PYTEST_XDIST_WORKER']}.json")
         topology = dns_lab.topology
-        here.write_text(json.dumps([dns_lab.name, str(topology.ipv4), str(topology.ipv6), dns_lab.gateway_port]))
+        here.write_text(json.dumps([dns_lab.name, str(topology.ipv4), str(topology.ipv6), port]))
         eventually(lambda: len(list(Path().glob("gw*.json"))) == 8, within=200)
 '''
 

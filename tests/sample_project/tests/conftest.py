@@ -17,5 +17,6 @@ Route = Callable[[str], list[mailroute.Hop]]
 def route(dns_lab: Lab) -> Route:
     """`mailroute.route`, asking the resolvers of the lab through its gateway: a port on the loopback."""
     resolver = dns.resolver.Resolver(configure=False)
-    resolver.nameservers, resolver.port = ["127.0.0.1"], dns_lab.gateway_port
+    address, resolver.port = dns_lab.gateway
+    resolver.nameservers = [address]
     return lambda domain: mailroute.route(domain, resolver)
