@@ -17,7 +17,7 @@ _SECTIONS = {
     "Break it and mend it": ("stop", "start", "restart", "pause", "unpause", "fault", "faults", "heal", "time"),
     "Experiment": ("run", "experiment", "report"),
     "Look into it": ("logs", "shell", "render"),
-    "This machine": ("doctor", "gc"),
+    "This machine": ("doctor", "images", "gc"),
 }
 
 

@@ -1,4 +1,4 @@
-"""doctor and gc: this machine, and what was left on it."""
+"""doctor, images and gc: this machine, what is made on it, and what was left."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from lab.cli.options import AsJson
-from lab.cli.output import emit, grid, plain, say
+from lab.cli.output import emit, grid, plain, progress, say
 from lab.errors import EnvironmentProblem
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command()(doctor)
+    app.command()(images)
     app.command()(gc)
 
 
@@ -39,6 +40,33 @@ def doctor(as_json: AsJson = False) -> None:
     emit({"able": able, "findings": [vars(found) for found in findings]}, show)
     if not able:
         raise typer.Exit(EnvironmentProblem.exit_code)
+
+
+def images(
+    build: Annotated[bool, typer.Option("--build", help="Build those that are missing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the images that labs are made of, the base first; the tag of each is a digest of what it is built from.
+
+    For the cache of a CI: `docker save $(dnslab images)` is a copy of all, and the list the key to it.
+    """
+    from lab.runtime.conditioner import CONDITIONER
+    from lab.runtime.engine import connect
+    from lab.runtime.images import BASE, ensure_images, image_reference
+    from lab.runtime.tap import TAP
+    from lab.software import host
+    from lab.software.program import programs
+
+    names = sorted({host.IMAGE, CONDITIONER.image, TAP.image, *(program.image for program in programs().values())})
+    references = [image_reference(name) for name in (BASE, *names)]
+    if build:
+        client = connect()
+        try:
+            with progress("Building images") as report:
+                ensure_images(client, names, report)
+        finally:
+            client.close()
+    emit({"images": references}, lambda: say("\n".join(references)))
 
 
 def gc(

@@ -155,7 +155,7 @@ def _kernel(client: DockerClient) -> Iterator[Finding]:
         if found is None:
             yield Finding("note", subject, "not tried: the image `conditioner` is built when first needed")
         elif why := found[trial]:
-            mend = _as_root("modprobe nfnetlink_queue xt_NFQUEUE") if trial == "nfqueue" else ""
+            mend = _as_root("modprobe -a nfnetlink_queue xt_NFQUEUE") if trial == "nfqueue" else ""
             yield Finding("note", subject, f"not here: {why}", mend)
         else:
             yield Finding("ok", subject, able)

@@ -65,6 +65,7 @@ def test_what_comes_with_it(dnslab: Command) -> None:
     assert "minimal" in dnslab("labs")
     assert "tld-outage" in dnslab("experiment", "list")
     assert "servfail" in dnslab("fault", "list")
+    assert "dnslab/knot:" in dnslab("images")
 
 
 def test_its_images_are_those_of_the_checkout(programs: Path, tmp_path: Path) -> None:
