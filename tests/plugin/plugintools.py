@@ -109,17 +109,16 @@ class Run:
         ]
         return found + [f"process {number} {command}" for number, command in self.processes().items()]
 
-    def leaves_nothing(self) -> float:
-        """Wait until nothing is left of it, at most `GONE` seconds; the seconds it took."""
-        began = time.monotonic()
+    def leaves_nothing(self) -> None:
+        """Wait until nothing is left of it, at most `GONE` seconds."""
 
         def check() -> None:
             left = self.left()
             assert not left, "\n".join(left)
 
+        began = time.monotonic()
         eventually(check, within=GONE)
-        print(f"gone after {time.monotonic() - began:.1f} s")
-        return time.monotonic() - began
+        print(f"nothing was left after {time.monotonic() - began:.1f} s")
 
     def end(self) -> None:
         """End it if it is still there: its owner's death is what its reapers wait for."""

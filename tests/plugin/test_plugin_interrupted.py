@@ -22,8 +22,9 @@ WAITING = """
     @pytest.mark.dnslab("tiny.yaml")
     @pytest.mark.parametrize("number", range(4))
     def test_that_is_interrupted(dns_lab, dns_fault, number):
-        dns_fault("stop", "root")
-        dns_lab.node("resolver").pause()
+        if not dns_lab.name.endswith("-shared"):  # there nothing may be broken
+            dns_fault("stop", "root")
+            dns_lab.node("resolver").pause()
         Path(os.environ.get("PYTEST_XDIST_WORKER", "main")).write_text(f"{os.getpid()}\\n")
         while not Path("go-on").exists():
             time.sleep(0.02)
@@ -80,7 +81,6 @@ def test_a_worker_is_killed_and_the_others_go_on(waiting: Project) -> None:
 
 @pytest.mark.parametrize("shared", [(), ("--dnslab-shared",)], ids=["one each", "shared"])
 def test_the_controller_is_killed(waiting: Project, shared: tuple[str, ...]) -> None:
-    waiting.write(test_waiting=WAITING.replace('dns_fault("stop", "root")', "...") if shared else WAITING)
     with waiting.running("-n", "2", *shared) as run:
         for worker in "gw0", "gw1":
             waiting.wait_for(run, worker)

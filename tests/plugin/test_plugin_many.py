@@ -36,9 +36,12 @@ BREAKING = '''
         for server in SERVERS[:3]:
             assert_upstream(dns_seen, exactly=1, to=server)
 
-    @pytest.mark.parametrize("server", SERVERS)
-    @pytest.mark.parametrize("verb", ["stop", "kill", "pause"])
-    def test_node_left_alone(dns_lab, server, verb):
+    @pytest.mark.parametrize(
+        ("verb", "server"),
+        [*(("pause", server) for server in SERVERS), ("stop", "root"), ("kill", "tld"), ("stop", "resolver"),
+         ("kill", "authority")],
+    )
+    def test_node_left_alone(dns_lab, verb, server):
         getattr(dns_lab.node(server), verb)()
 
     @pytest.mark.parametrize("server", SERVERS[:3])
@@ -58,7 +61,7 @@ BREAKING = '''
         assert_ttl(dns_lab, "www.example.com", exactly=last)
         assert_answer(dns_lab, "new.example.com", '"new"', type="TXT")
 
-    @pytest.mark.parametrize("hours", range(1, 6))
+    @pytest.mark.parametrize("hours", range(1, 10))
     def test_time_and_cache(dns_lab, hours):
         dns_lab.clock.advance(hours=hours)
         assert_answer(dns_lab, "ftp.example.com", type="A")
@@ -68,7 +71,7 @@ BREAKING = '''
         dns_fault("clock-skew", "resolver", by=f"+{hours}h")
 
     @pytest.mark.parametrize("name", ["nowhere", "mail", "ftp", "a.b", "www"])
-    def test_links_and_questions(dns_lab, host, resolver, name):
+    def test_questions_left_alone(dns_lab, host, resolver, name):
         dns_lab.node("tld").pause()
         resolver.flush()
         assert host.query(f"{name}.example.com", timeout=0.2, attempts=1).status == "TIMEOUT"
@@ -84,7 +87,7 @@ BREAKING = '''
 def test_fifty_tests_in_any_order(project: Project, seed: str) -> None:
     project.write(conftest=SHUFFLED, test_breaking=BREAKING)
     result = project.run(SEED=seed)
-    result.assert_outcomes(passed=50, warnings=20)
+    result.assert_outcomes(passed=50, warnings=16)
 
 
 WORKERS = """
