@@ -63,7 +63,7 @@ class Conditioners:
     def disturbed(self) -> dict[str, list[State]]:
         """The rules in force in the whole lab, whoever added them, by node."""
         nodes = self.helpers()
-        found = each(lambda node: self._link(node).connection().rules(), nodes)
+        found = each(lambda node: self._link(node).states(), nodes)
         return {node: states for node, states in zip(nodes, found, strict=True) if states}
 
     def helpers(self) -> list[str]:
@@ -157,7 +157,20 @@ class _Link:
     def remove_all(self) -> list[State]:
         with self._lock:
             self._wanted.clear()
-            return self.connection().remove_all()
+            return self._unless_stopped(lambda conditioner: conditioner.remove_all())
+
+    def states(self) -> list[State]:
+        """The rules in force, whoever added them."""
+        return self._unless_stopped(lambda conditioner: conditioner.rules())
+
+    def _unless_stopped(self, ask: Callable[[Conditioner], list[State]]) -> list[State]:
+        """What the conditioner replies; nothing where the node has stopped, which it outlives for a moment."""
+        try:
+            return ask(self.connection())
+        except LabError:
+            if self._node_life():
+                raise
+            return []
 
     def connection(self) -> Conditioner:
         """The conditioner, started and connected to when first needed."""

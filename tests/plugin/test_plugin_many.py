@@ -87,7 +87,7 @@ BREAKING = '''
 def test_fifty_tests_in_any_order(project: Project, seed: str) -> None:
     project.write(conftest=SHUFFLED, test_breaking=BREAKING)
     result = project.run(SEED=seed)
-    result.assert_outcomes(passed=50, warnings=16)
+    result.assert_outcomes(passed=50, warnings=16)  # no error at a teardown: whatever was left broken has been mended
 
 
 WORKERS = """
