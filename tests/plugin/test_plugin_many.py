@@ -53,7 +53,7 @@ BREAKING = '''
     def test_fault_left_alone(dns_lab, fault):
         dns_lab.fault(fault, "authority")
 
-    @pytest.mark.parametrize("last", range(1, 6))
+    @pytest.mark.parametrize("last", range(1, 4))
     def test_zone(dns_lab, dns_zone, last):
         dns_zone.set("www.example.com", "A", f"198.51.100.{last}", ttl=last)
         dns_zone.add("new.example.com", "TXT", "new")
@@ -61,12 +61,12 @@ BREAKING = '''
         assert_ttl(dns_lab, "www.example.com", exactly=last)
         assert_answer(dns_lab, "new.example.com", '"new"', type="TXT")
 
-    @pytest.mark.parametrize("hours", range(1, 10))
+    @pytest.mark.parametrize("hours", range(1, 14))
     def test_time_and_cache(dns_lab, hours):
         dns_lab.clock.advance(hours=hours)
         assert_answer(dns_lab, "ftp.example.com", type="A")
 
-    @pytest.mark.parametrize("hours", range(1, 4))
+    @pytest.mark.parametrize("hours", [1])
     def test_skew(dns_fault, hours):
         dns_fault("clock-skew", "resolver", by=f"+{hours}h")
 
