@@ -323,8 +323,8 @@ def _end_with_theirs(trace: TracebackType, root: Path) -> None:
     ours, last = Path(__file__).parents[1], None
     at: TracebackType | None = trace
     while at is not None:
-        above = Path(at.tb_frame.f_code.co_filename).parents
-        if root in above and ours not in above:
+        file = Path(at.tb_frame.f_code.co_filename)
+        if root in file.parents and ours not in file.parents and "site-packages" not in file.parts:
             last = at
         at = at.tb_next
     if last is not None:
