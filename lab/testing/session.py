@@ -36,9 +36,7 @@ class Session:
 
     def start(self) -> None:
         """The run begins: shared labs will be removed when this process dies, should it be the one they belong to."""
-        if self.worker:
-            _die_with(os.getppid())
-        elif self.shared:
+        if self.shared and not self.worker:
             from lab.runtime.owner import owner_mark
             from lab.runtime.reaper import reaping
 
@@ -64,6 +62,8 @@ class Session:
     def _pool(self) -> Pool:
         from lab.testing.pool import Pool
 
+        if self.worker:
+            _die_with(os.getppid())
         return Pool(self.run, self.worker, self.owner)
 
 
