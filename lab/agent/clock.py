@@ -10,9 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from .protocol import Step
+
 # "q" without a byte order is the C type: written with one 8-byte store, so that a reader never sees half of a step.
 _OFFSET: Final = struct.Struct("q")
 _LIMIT: Final = 2**63
+
+
+_READINGS: Final = 20  # of both clocks; one that nothing came between is among them, or the machine hardly runs
+_CLOSE: Final = 20e-6  # seconds
 
 
 class ClockError(ValueError):
@@ -53,15 +59,17 @@ class Clock:
             with (self._directory / node).open("r+b") as file, mmap.mmap(file.fileno(), _OFFSET.size) as memory:
                 _OFFSET.pack_into(memory, 0, offset)
 
-    def forward(self, to: float) -> None:
+    def forward(self, to: float) -> Step | None:
         """Move all nodes on by the same step, so that the one furthest ahead is at `to`, seconds since 1970.
 
-        Nothing happens when it is there already. Raises ClockError or OSError as `set` does.
+        Nothing happens when it is there already: then there is no step. Raises ClockError or OSError as `set` does.
         """
         present = self.read()
         step = round(to * 1e9) - time.time_ns() - max(present.values(), default=0)
-        if present and step > 0:
-            self.set({node: offset + step for node, offset in present.items()})
+        if not present or step <= 0:
+            return None
+        self.set({node: offset + step for node, offset in present.items()})
+        return Step(time.time(), step / 1e9)
 
     @staticmethod
     def _offset(path: Path) -> int:
@@ -70,3 +78,19 @@ class Clock:
             raise ClockError(f"{path} is not a clock: it has {len(data)} octets, not {_OFFSET.size}")
         (offset,) = _OFFSET.unpack(data)
         return int(offset)
+
+
+def wall(monotonic: float) -> float:
+    """What the machine's wall clock showed at a moment of the monotonic one; seconds since 1970.
+
+    On a busy machine another program runs for milliseconds between one reading and the next, and by so much the two
+    clocks seem to be apart; so they are read until nothing has come between.
+    """
+    closest, found = float("inf"), 0.0
+    for _ in range(_READINGS):
+        before, shown, after = time.monotonic(), time.time(), time.monotonic()
+        if after - before < closest:
+            closest, found = after - before, shown - (before + after) / 2
+        if closest <= _CLOSE:
+            break
+    return found + monotonic

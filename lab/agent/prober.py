@@ -11,13 +11,14 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from .clock import Clock, ClockError
+from .clock import Clock, ClockError, wall
 from .loop import READ, Loop, Timer
-from .protocol import MAX_AT, ProtocolError, Query, Result, decode_line, encode_line
+from .protocol import MAX_AT, ProtocolError, Query, Result, Step, decode_line, encode_line
 from .stream import LineReader, Writer
 from .stub import Lookup
 
@@ -39,6 +40,8 @@ class Batch:
         self.in_flight: dict[int, Lookup] = {}
         self.windowed = 0
         """How many of those in flight have no send time of their own, and so count for the window."""
+        self.steps: dict[int, Step] = {}
+        """Of the lab's clock, for those in flight."""
         self.timer: Timer | None = None
         self._queries = queries
         self._defaults = defaults
@@ -161,7 +164,7 @@ class Prober:
             raise ProtocolError('"defaults" is an object with fields of a query')
         batch = self._batches[number] = Batch(number, window, queries, defaults)
         if request.get("announce") is True:
-            self._reply({"batch": number, "began": time.time() - (time.monotonic() - batch.epoch)})
+            self._reply({"batch": number, "began": wall(batch.epoch)})
         self._start_due(batch)
         self._end_if_done(batch)
 
@@ -218,8 +221,8 @@ class Prober:
             self._check_room()
             query = batch.query(n)
             lookup = Lookup(self._loop, n, query, batch.epoch, partial(self._done, batch, windowed))
-            if query.clock is not None:
-                self._clock.forward(query.clock)
+            if query.clock is not None and (step := self._clock.forward(query.clock)) is not None:
+                batch.steps[n] = step
         except (ValueError, OSError) as error:
             self._finished.append((batch, Result(n, "error", reason=str(error))))
             return
@@ -239,6 +242,8 @@ class Prober:
         del batch.in_flight[result.n]
         batch.windowed -= windowed
         self._sockets -= 1
+        if (step := batch.steps.pop(result.n, None)) is not None:
+            result = replace(result, step=step)
         self._finished.append((batch, result))
 
     def _report(self) -> None:

@@ -28,7 +28,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 Transport = Literal["udp", "tcp"]
 
@@ -203,6 +203,15 @@ class Attempt:
             raise ProtocolError(f"not an attempt: {error}") from error
 
 
+class Step(NamedTuple):
+    """A step of the lab's clock."""
+
+    wall: float
+    """When: seconds since 1970 by the machine's clock, read when the step had been made."""
+    by: float
+    """Seconds, the same for every node."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What came of one query, as the program that asked it through a stub resolver would see it. Times in seconds."""
@@ -222,6 +231,8 @@ class Result:
     attempts: tuple[Attempt, ...] = ()
     reason: str = ""
     """Why it could not be asked, for people; only with the outcome "error"."""
+    step: Step | None = None
+    """How the lab's clock was moved on for it; None: it was not, see :attr:`Query.clock`."""
 
     @property
     def size(self) -> int:
@@ -281,6 +292,8 @@ class Result:
             obj["wire"] = binascii.b2a_base64(self.wire, newline=False).decode("ascii")
         if self.reason:
             obj["reason"] = self.reason
+        if self.step is not None:
+            obj["step"] = list(self.step)
         return obj
 
     @classmethod
@@ -289,7 +302,8 @@ class Result:
         try:
             wire = base64.b64decode(obj.get("wire", ""), validate=True)
             attempts = tuple(Attempt.from_json(attempt) for attempt in obj.get("attempts", ()))
-            return cls(**{**obj, "wire": wire, "attempts": attempts})
+            step = Step(*obj["step"]) if "step" in obj else None
+            return cls(**{**obj, "wire": wire, "attempts": attempts, "step": step})
         except (TypeError, binascii.Error) as error:
             raise ProtocolError(f"not a result: {error}") from error
 

@@ -35,6 +35,10 @@ GAP = "gap"
 """What a mark says when a node was not watched for a while; its text begins with the node's name."""
 
 
+OVERTAKEN = "overtaken"
+"""What a mark says when the clock jumped while a resolver may still have waited for a server."""
+
+
 class RR(NamedTuple):
     """One record of an answer; `ttl` in seconds, as received; names absolute, in lower case."""
 

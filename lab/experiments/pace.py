@@ -16,6 +16,7 @@ from lab.experiments.workload import Arrival
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from lab.observe.observation import Observation
     from lab.runtime.lab import RunningLab
 
 Stop = Callable[[], bool]
@@ -25,7 +26,10 @@ _WINDOW = 8  # questions at once while a cache is warmed
 class Pace(ABC):
     """Sends the workload of one trial. A context manager: at the end nothing is asked any more."""
 
-    def __init__(self, lab: RunningLab, experiment: Experiment, seed: int, recorder: Recorder) -> None:
+    def __init__(
+        self, lab: RunningLab, experiment: Experiment, seed: int, recorder: Recorder, seen: Observation
+    ) -> None:
+        self._seen = seen  # what the resolvers send and receive
         self._lab, self._experiment, self._seed, self._recorder = lab, experiment, seed, recorder
         self._questions, self._reader = Questions(lab, experiment.workload), Reader(lab)
         self._warmed: list[tuple[Arrival, Query, Result, float]] = []

@@ -11,6 +11,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from lab.agent.protocol import Query
 from lab.errors import EnvironmentProblem, LabError
@@ -22,6 +23,9 @@ from lab.experiments.workload import Arrival, arrivals
 from lab.runtime.lab import RunningLab
 from lab.runtime.prober import Asking
 
+if TYPE_CHECKING:
+    from lab.observe.observation import Observation
+
 _LOOK = 0.25  # seconds between looks at what has come in
 _BEGIN = 60.0  # seconds for the prober to take the schedule
 _PATIENCE = 10.0  # seconds beyond the longest look-up, before one that has not come back is held to be lost
@@ -31,8 +35,10 @@ _CLOSED = 10_000  # questions of a closed loop given to the prober at once
 class RealTime(Pace):
     """One thread a host reads what its prober says; the caller's thread waits, injects and heals."""
 
-    def __init__(self, lab: RunningLab, experiment: Experiment, seed: int, recorder: Recorder) -> None:
-        super().__init__(lab, experiment, seed, recorder)
+    def __init__(
+        self, lab: RunningLab, experiment: Experiment, seed: int, recorder: Recorder, seen: Observation
+    ) -> None:
+        super().__init__(lab, experiment, seed, recorder, seen)
         self._changed = threading.Condition()
         self._began: dict[str, float] = {}  # wall clock
         self._zero = self._zero_here = 0.0  # experiment time 0: by the lab's wall clock, by our monotonic one

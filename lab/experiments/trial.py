@@ -49,7 +49,8 @@ class Conductor:
     report: Report
 
     def __post_init__(self) -> None:
-        self._pace = _PACES[self.experiment.time](self.lab, self.experiment, self.seed, self.recorder)
+        self._seen = self.lab.observe()
+        self._pace = _PACES[self.experiment.time](self.lab, self.experiment, self.seed, self.recorder, self._seen)
         self._known = names(self.experiment, self.parameters, Case(self.recorder.history, self.nodes))
         self._done: list[Phase] = []
         self._told = self._looked = 0.0
@@ -61,7 +62,7 @@ class Conductor:
         `KeyboardInterrupt`; everything has been healed by then.
         """
         started = False
-        with self.lab.observe() as seen:
+        with self._seen as seen:
             try:
                 self._prepare_cache()
                 with self._pace:

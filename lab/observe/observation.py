@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
@@ -82,6 +82,22 @@ class Observation:
             seen, self._seen = self._seen, []
             self._kept = None if self._kept is None else []
         return [found for found in sorted(seen, key=_time) if isinstance(found, Message)]
+
+    def follow(self) -> Callable[[], list[Message]]:
+        """A function that returns what has been seen since it was called last: all up to now, in order of time."""
+        known, place = self._seen, len(self._seen)
+
+        def more() -> list[Message]:
+            nonlocal known, place
+            self.sync()
+            with self._changed:
+                self._read()
+                if known is not self._seen:  # somebody has cleared it
+                    known, place = self._seen, 0
+                new, place = known[place:], len(known)
+            return [seen for seen in sorted(new, key=_time) if isinstance(seen, Message)]
+
+        return more
 
     @property
     def taps(self) -> tuple[str, ...]:

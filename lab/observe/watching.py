@@ -83,7 +83,9 @@ class Watching:
 
     def sync(self) -> None:
         """Wait until every packet that has been on the wire up to now has arrived; milliseconds."""
-        each(lambda watch: watch.sync(), self._watches.values())
+        # All are asked before the first is waited for: threads would take longer than the taps.
+        for wait in [watch.syncing() for watch in self._watches.values()]:
+            wait()
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -137,14 +139,22 @@ class _Watch:
                 self._disconnect()
 
     def sync(self) -> None:
+        self.syncing()()
+
+    def syncing(self) -> Callable[[], None]:
         tap = self._tap
         if tap is None or not tap.alive:
-            return  # its last words have been heard
-        try:
-            tap.sync()
-        except LabError:
-            if tap.alive:
-                raise
+            return lambda: None  # its last words have been heard
+        wait = tap.syncing()
+
+        def heard() -> None:
+            try:
+                wait()
+            except LabError:
+                if tap.alive:
+                    raise
+
+        return heard
 
     def resume(self) -> None:
         """See that the node is watched in its present life."""

@@ -55,22 +55,30 @@ class Connection:
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The reply to a request. Raises `EnvironmentProblem` when it is refused, or the helper is gone."""
+        return self.asking(request)()
+
+    def asking(self, request: Mapping[str, Any]) -> Callable[[], dict[str, Any]]:
+        """Send a request; what is returned waits for the reply, and raises what `ask` does. Call it, once."""
         number, replies = next(self._numbers), queue.SimpleQueue[dict[str, Any]]()
         self._waiting[number] = replies
+        failed = self._gone
+        if failed is None:
+            try:
+                with self._sending:
+                    self._stream.send(protocol.encode_line({**request, "id": number}))
+            except StreamClosed as error:
+                failed = str(error)
+        return lambda: self._reply(number, replies, failed)
+
+    def _reply(self, number: int, replies: queue.SimpleQueue[dict[str, Any]], failed: str | None) -> dict[str, Any]:
         try:
-            if self._gone is not None:
-                raise self._problem(self._gone)
-            with self._sending:
-                self._stream.send(protocol.encode_line({**request, "id": number}))
-            reply = replies.get(timeout=_REPLY)
-        except StreamClosed as error:
-            raise self._problem(str(error)) from None
+            reply = {} if failed is not None else replies.get(timeout=_REPLY)
         except queue.Empty:
             raise self._problem(f"no word for {_REPLY:g} s") from None
         finally:
             del self._waiting[number]
         if not reply:
-            raise self._problem(self._gone or "it ended")
+            raise self._problem(failed or self._gone or "it ended")
         if "error" in reply:
             advice = "; `dnslab doctor` tells what this kernel can do" if "iptables" in reply["error"] else ""
             raise EnvironmentProblem(f"{self._what} refused: {reply['error']}{advice}")

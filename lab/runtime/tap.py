@@ -49,7 +49,11 @@ class Tap:
 
         Raises `EnvironmentProblem` when the tap is gone.
         """
-        self._connection.ask({"op": "sync"})
+        self.syncing()()
+
+    def syncing(self) -> Callable[[], object]:
+        """Begin to `sync`; what is returned waits for its end. Call it, once."""
+        return self._connection.asking({"op": "sync"})
 
     @property
     def alive(self) -> bool:

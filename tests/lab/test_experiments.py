@@ -160,6 +160,24 @@ def test_virtual_time_follows_the_model_of_a_cache(lab: Lab, tmp_path: Path) -> 
         assert trial.seconds < history.window.duration / 1000
 
 
+def test_no_jump_of_the_clock_overtakes_what_a_resolver_renews_of_its_own_accord(lab: Lab, tmp_path: Path) -> None:
+    """BIND renews a record in the last 2 s of its TTL, here at each look-up, and the next is at the other resolver."""
+    work = {
+        "names": ["status.example.com"],
+        "rate": "2/59s",
+        "arrivals": "constant",
+        "at": ["resolver-2", "resolver-1"],
+    }
+    found = run(
+        lab, tmp_path, time="virtual", cache="flushed", workload=work, phases={"steady": "200 queries"},
+        steady_state=[], method=[], expect=["upstream(authority, steady, resolver=resolver-2) >= 80"],
+    )  # fmt: skip
+    assert found.outcome == "held", found.journal.why
+    [(trial, history)] = found.pairs()
+    assert trial.correctness["wrong"] == 0
+    assert not any(mark.what == "overtaken" for mark in history.marks)
+
+
 def test_a_lab_on_which_something_is_broken_is_refused(lab: Lab, tmp_path: Path) -> None:
     lab.node("org-1").stop()
     with pytest.raises(EnvironmentProblem, match="org-1 is stopped"):

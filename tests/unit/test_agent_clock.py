@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from lab.agent.clock import Clock, ClockError
+from lab.agent import clock as clock_module
+from lab.agent.clock import Clock, ClockError, wall
 
 
 @pytest.fixture
@@ -67,14 +68,45 @@ def test_a_file_of_another_size_is_named(directory):
 def test_it_is_moved_on_to_a_time_and_the_distances_between_nodes_stay(directory):
     clock, hour = Clock(directory), 3600 * 10**9
     clock.set({"resolver-2": 5 * 10**9})
-    clock.forward(time.time() + 3600)
+    step = clock.forward(time.time() + 3600)
     ahead = clock.read()
+    assert step is not None
+    assert time.time() - 5 < step.wall <= time.time()
+    assert step.by == ahead["resolver-1"] / 1e9
     assert hour - 10**8 < ahead["resolver-2"] <= hour
     assert ahead["resolver-2"] - ahead["resolver-1"] == 5 * 10**9
-    clock.forward(time.time() + 60)
+    assert clock.forward(time.time() + 60) is None
     assert clock.read() == ahead, "where it is already, or beyond, it stays"
 
 
 def test_a_clock_without_nodes_is_not_moved(tmp_path):
-    Clock(tmp_path).forward(time.time() + 3600)
+    assert Clock(tmp_path).forward(time.time() + 3600) is None
     assert Clock(tmp_path).read() == {}
+
+
+class BusyMachine:
+    """Both clocks, on a machine where another program runs for `away` seconds before each of the first readings."""
+
+    def __init__(self, away, often):
+        self.now, self.away, self.often = 100.0, away, often
+
+    def _read(self):
+        self.now += 1e-6
+        if self.often > 0:
+            self.often -= 1
+            self.now += self.away
+        return self.now
+
+    def monotonic(self):
+        return self._read()
+
+    def time(self):
+        return 1_700_000_000 + self._read()
+
+
+def test_what_comes_between_two_readings_does_not_put_the_clocks_apart(monkeypatch):
+    """A batch dated 50 ms too early put what was on the wire in that time into later look-ups of virtual time."""
+    monkeypatch.setattr(clock_module, "time", BusyMachine(away=0.05, often=10))
+    assert wall(90.0) == pytest.approx(1_700_000_090, abs=1e-5)
+    monkeypatch.setattr(clock_module, "time", BusyMachine(away=0.002, often=10**9))
+    assert wall(90.0) == pytest.approx(1_700_000_090, abs=0.003), "never quiet: as well as can be"

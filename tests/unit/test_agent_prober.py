@@ -410,11 +410,16 @@ def test_the_clock_is_moved_on_before_a_query_that_says_so(server, tmp_path):
     with prober_in_a_thread(tmp_path) as client:
         times = [time.time() + 1000 * n for n in (1, 2, 3)]
         for moment in times:
-            client.ask([replace(query(server), clock=moment)], window=1)
+            before = Clock(tmp_path).read()["node"] / 1e9
+            [moved] = client.ask([replace(query(server), clock=moment)], window=1)
+            assert moved.step is not None
+            assert moved.step.by == pytest.approx(Clock(tmp_path).read()["node"] / 1e9 - before)
+            assert time.time() - 5 < moved.step.wall <= time.time()
             ahead = moment - time.time()
             assert ahead <= Clock(tmp_path).read()["node"] / 1e9 < ahead + 5
         last = Clock(tmp_path).read()
-        client.ask([replace(query(server), clock=times[0]), query(server)], window=1)
+        stayed = client.ask([replace(query(server), clock=times[0]), query(server)], window=1)
+        assert [result.step for result in stayed] == [None, None]
         assert Clock(tmp_path).read() == last, "never back"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.agent import protocol
-from lab.agent.protocol import Attempt, ProtocolError, Query, Result
+from lab.agent.protocol import Attempt, ProtocolError, Query, Result, Step
 
 seconds = st.floats(0, 1e6, allow_nan=False)
 texts = st.text(max_size=20)
@@ -69,6 +69,11 @@ def test_a_query_survives_the_line(query):
 @settings(max_examples=30)
 @given(results)
 def test_a_result_survives_the_line(result):
+    assert Result.from_json(through_a_line(result.to_json())) == result
+
+
+def test_a_step_of_the_clock_survives_the_line():
+    result = Result(3, "timeout", step=Step(1_700_000_000.123456, 3600.5))
     assert Result.from_json(through_a_line(result.to_json())) == result
 
 

@@ -132,6 +132,39 @@ def test_a_resolver_that_keeps_nothing_for_long_counts_down_from_its_own_limit()
     assert kinds == {"cached"}
 
 
+def renewed(read: float) -> History:
+    """In virtual time: BIND renews a record beside its answer, and the other resolver's look-up moves the clock on.
+
+    `read`: when BIND read the reply.
+    """
+    name, ttl = CACHED, 60
+    history = History(
+        phases=[Phase("steady", 0.0, 200.0)], truths=[Truth(name, "A", "NOERROR", (RR(name, ttl, "A", "a"),))]
+    )
+    for n, (time, resolver, left) in enumerate(
+        [
+            (0.0, "resolver-2", 60),
+            (59.0, "resolver-2", 1),
+            (70.0, "resolver-1", 60),
+            (80.0, "resolver-2", 60 - int(80 - read)),
+        ]
+    ):
+        rrs = (RR(name, left, "A", "a"),)
+        history.add(
+            Lookup(n, time, time, 0.001, "host", resolver, name, "A", "answer", "NOERROR", answer=rrs, since="sent")
+        )
+    for time, resolver in ((0.0005, "resolver-2"), (59.002, "resolver-2"), (70.0005, "resolver-1")):
+        query = Message(time - 0.0001, resolver, "example-1", "udp", name, "A", True)
+        history.add(query)
+        history.add(replace(query, time=time, sender="example-1", receiver=resolver, is_query=False))
+    return history
+
+
+@pytest.mark.parametrize(("read", "wrong"), [(59.002, 0), (70.0, 0), (65.0, 1)])
+def test_a_renewal_that_a_jump_for_another_resolver_overtook_is_of_either_time(read: float, wrong: int) -> None:
+    assert measured(renewed(read), "wrong").value == wrong
+
+
 # Attribution
 
 

@@ -36,8 +36,9 @@ class FakeTap:
         self.alive, self.dropped, self.syncs = True, 0, 0
         self.made.append(self)
 
-    def sync(self) -> None:
+    def syncing(self) -> Callable[[], None]:
         self.syncs += 1
+        return lambda: None
 
     def close(self) -> None:
         self.alive = False

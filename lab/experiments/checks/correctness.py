@@ -53,14 +53,15 @@ Fetches = dict[tuple[str, str], list[float]]  # resolver and zone -> when its se
 def _fetches(case: Case) -> Fetches:
     """When servers gave answers.
 
-    In virtual time one that came in after the look-up was over, as to a prefetch, may have been read by the resolver
-    only when the clock had jumped on: it was then learnt at the time of the next look-up, and may be of either.
+    In virtual time one that came in after the look-up was over may have been read by the resolver only when the clock
+    had jumped on, for whichever resolver: it was then learnt at the time of the next look-up, and may be of either. The
+    clock waits for that, but not for ever (`OVERTAKEN`).
     """
     found: Fetches = defaultdict(list)
-    jumps = {name: _jumps(ones) for name, ones in _by_server(case).items()}
+    sent, ended = _jumps(case.history.sorted_lookups)
     for message in case.history.sorted_messages:
         if not message.is_query and message.server in case.nodes:
-            times = [message.time, *_after(message.time, *jumps.get(message.resolver, ((), ())))]
+            times = [message.time, *_after(message.time, sent, ended)]
             for zone in case.nodes[message.server].zones:
                 found[message.resolver, zone] += times
     for times in found.values():
@@ -68,17 +69,10 @@ def _fetches(case: Case) -> Fetches:
     return found
 
 
-def _by_server(case: Case) -> dict[str, list[Lookup]]:
-    found: dict[str, list[Lookup]] = defaultdict(list)
-    for one in case.history.sorted_lookups:
-        found[one.server].append(one)
-    return found
-
-
 def _jumps(lookups: Sequence[Lookup]) -> tuple[list[float], list[float]]:
-    """When the look-ups of one resolver in virtual time were sent, and when they were over; none of those in real."""
-    jumped = [one for one in lookups if one.since == "sent" and one.sent is not None]
-    return [one.sent or 0.0 for one in jumped], [one.ended for one in jumped]
+    """When look-ups in virtual time were sent, and when they were over; none of those in real."""
+    jumped = sorted((one.sent, one.ended) for one in lookups if one.since == "sent" and one.sent is not None)
+    return [sent for sent, _ in jumped], [ended for _, ended in jumped]
 
 
 def _after(time: float, sent: Sequence[float], ended: Sequence[float]) -> list[float]:
