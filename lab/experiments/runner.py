@@ -79,10 +79,13 @@ def run(
     Without `lab` it runs on fresh ones, which are gone afterwards. `parameters` replaces values of the experiment's,
     each by one or by a list. `report` hears how it goes on. What is left is in `folder`/NAME/TIME.
 
-    Raises `BadInput` when it cannot be run, `EnvironmentProblem` when it could not go on (its journal says how far it
-    came), and passes `KeyboardInterrupt` on; whatever is raised, what was broken has been healed.
+    Raises `BadInput` when it cannot be run, for one because `lab` is not the one that is declared, `EnvironmentProblem`
+    when it could not go on (its journal says how far it came), and passes `KeyboardInterrupt` on; whatever is raised,
+    what was broken has been healed.
     """
     planned = plan(source, parameters, seed=seed, repeats=repeats, quick=quick)
+    if lab is not None:
+        _must_be_declared(lab, planned, source.folder)
     place = _make(Path(folder), source.name)
     runner = _Runner(source, planned, place, lab, report)
     runner.journal = replace(runner.journal, quick=quick)
@@ -182,6 +185,16 @@ class _Runner:
     def _write(self) -> None:
         self.journal = replace(self.journal, trials=tuple(self._trials), labs=tuple(self._labs))
         self.journal.write(self._place)
+
+
+def _must_be_declared(lab: Lab, planned: list[Planned], folder: Path) -> None:
+    from lab.experiments.likeness import check_likeness
+
+    declared = []
+    for trial in planned:
+        if (source := trial.cell.experiment.lab) not in declared:
+            declared.append(source)
+            check_likeness(lab, source, folder)
 
 
 def _must_be_whole(lab: Lab, fresh: bool) -> None:

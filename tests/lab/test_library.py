@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 
-from lab import Lab
+from lab import BadInput, Lab
 from lab.experiments import define, load
 from lab.faults.active import active
 
 QUICKEST: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("ttl-hit-rate", {"resolver": "resolver-1", "lambda_T": 1}),
     ("root-instances", {}),
     ("resolver-outage", {}),
 )
+
+
+def test_a_lab_that_is_not_the_one_declared_is_refused(lab: Lab, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"lacks quarter\.example\.com 900 A"):
+        load("ttl-hit-rate").run(lab=lab, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == [], "nothing is left of what was not begun"
 
 
 @pytest.mark.parametrize(("name", "parameters"), QUICKEST, ids=[name for name, _ in QUICKEST])
