@@ -32,7 +32,7 @@ from lab.runtime.images import ensure_images
 from lab.runtime.parallel import each
 from lab.runtime.status import status
 from lab.topology.declaration import Declaration, Gateway, Network
-from tests.bench import links, messages, observe, testing
+from tests.bench import experiments, links, messages, observe, testing
 from tests.bench.figures import Figure, spread, throughput, timed
 
 ROUNDS = 3
@@ -190,6 +190,7 @@ GROUPS = {
     "links": links.declared,
     "observe": observe.figures,
     "testing": testing.figures,
+    "experiments": experiments.figures,
     "processes": processes,
     "tests": tests,
 }

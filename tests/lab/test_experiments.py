@@ -19,6 +19,7 @@ from lab.experiments import Run, define
 from lab.experiments.checks import Case, correctness
 from lab.experiments.judging import judge
 from lab.faults.active import active
+from tests.bench.experiments import send_times
 
 PATIENCE = 120.0  # seconds for a run to come somewhere, on a machine with more to do than its cores can
 SMALL: dict[str, Any] = {
@@ -122,6 +123,14 @@ def test_the_same_seed_asks_the_same_questions_and_loses_the_same_packets(lab: L
     pairs = [(lost[one][by:], lost[1 - one]) for one in (0, 1) for by in range(150)]
     agreement = [sum(a == b for a, b in zip(*pair, strict=False)) / min(map(len, pair)) for pair in pairs]
     assert max(agreement) > 0.93, lost
+
+
+def test_look_ups_are_sent_at_their_times_and_rate(lab: Lab, tmp_path: Path) -> None:
+    """Wide, for a machine with more to do than its cores can; `make bench` has what an idle one does."""
+    found = send_times(lab, str(tmp_path), "constant", at="example-1", seconds=4).journal.trials[0].measurements
+    assert found["late_p25"].value <= found["late_p50"].value < 0.05
+    assert found["sent"].value == pytest.approx(1000, rel=0.03)
+    assert found["sent"].samples == 4000
 
 
 def test_a_closed_loop_asks_again_when_it_is_answered(lab: Lab, tmp_path: Path) -> None:

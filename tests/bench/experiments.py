@@ -1,0 +1,71 @@
+"""The instrument of experiments: how exactly look-ups are sent at their times, and what a jump of the clock costs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+from lab import Lab
+from lab.experiments import Run, define
+from tests.bench.figures import Figure
+
+RATE, SECONDS = 1000, 10
+QUARTILES = ("p25", "p50", "p75")
+
+
+def figures() -> Iterator[Figure]:
+    with Lab.temporary("textbook", name=f"bench-{os.getpid()}") as lab, tempfile.TemporaryDirectory() as folder:
+        for arrivals in ("constant", "poisson"):
+            # An authority, so that no resolver's work is beside the prober's.
+            found = send_times(lab, folder, arrivals, at="example-1").journal.trials[0].measurements
+            late = " ".join(f"{found[f'late_{name}'].value * 1000:.2f}" for name in QUARTILES)
+            error = found["sent"].value / RATE - 1
+            beside = f"rate {error:+.3%} of the planned" if arrivals == "constant" else ""
+            load = f"load of the machine {os.getloadavg()[0]:.1f}"
+            yield Figure(
+                f"send time after the planned one, {RATE} a second, {arrivals}",
+                f"quartiles {late} ms",
+                "; ".join(filter(None, (beside, load))),
+            )
+        for resolver in ("resolver-1", "resolver-2"):
+            trial = virtual(lab, folder, at=resolver).journal.trials[0]
+            count = sum(trial.correctness.values())
+            program = lab.topology.nodes[resolver].program
+            yield Figure(
+                f"virtual time, {program}, half of the look-ups from the cache",
+                f"{count / trial.seconds:.0f} look-ups a second",
+                f"{trial.correctness['wrong']} of {count} wrong",
+            )
+
+
+def send_times(lab: Lab, folder: str, arrivals: str, at: str, seconds: float = SECONDS) -> Run:
+    """A run with measurements late_p25, late_p50, late_p75 (send time after the planned one) and sent (a second)."""
+    return define(
+        {
+            "experiment": "send-times",
+            "title": "How exactly the prober sends",
+            "lab": "textbook",
+            "cache": "warm",
+            "workload": {"names": ["www.example.com"], "rate": f"{RATE}/s", "arrivals": arrivals, "at": at},
+            "phases": {"all_of_it": f"{seconds}s"},
+            "measurements": {**{f"late_{name}": f"{name}(lateness)" for name in QUARTILES}, "sent": "rate(all)"},
+            "expect": ["success(all) >= 90%"],
+        }
+    ).run(lab=lab, folder=folder)
+
+
+def virtual(lab: Lab, folder: str, at: str) -> Run:
+    """A thousand look-ups in virtual time of a name that lives for as long as the mean time between two of them."""
+    return define(
+        {
+            "experiment": "virtual-time",
+            "title": "What a jump costs",
+            "lab": "textbook",
+            "time": "virtual",
+            "cache": "flushed",
+            "workload": {"names": ["www.example.com"], "rate": "1/h", "at": at},
+            "phases": {"all_of_it": "1000 queries"},
+            "expect": ["success(all) >= 90%"],
+        }
+    ).run(lab=lab, folder=folder)
