@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lab.cli.library import ALL, run_all
 from lab.cli.options import AsJson, LabName, examples, pairs
-from lab.cli.output import Cell, emit, grid, nearby, plain, progress, say
+from lab.cli.output import OUTCOMES, Cell, emit, grid, nearby, plain, progress, say
 from lab.errors import BadInput
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from lab.experiments.run import Run
     from lab.experiments.runner import Planned
 
-_COLOURS = {"held": "green", "deviated": "bold red", "inconclusive": "yellow"}
 Which = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="One that comes with dnslab, or the path of a file.")]
 
 
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
             ("run tld-outage", "every combination of its parameters, on a lab of its own"),
             ("run tld-outage --param how=stop --seed 7", "one value of a parameter, another seed"),
             ("run my.yaml --dry-run", "what would be done, in words"),
+            ("run all --quick", "all that come with dnslab, one after the other, each as a quick run"),
             ("run --judge runs/tld-outage/latest", "the verdict again, from the files"),
         )
     )(run)
@@ -43,8 +44,12 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
+    context: typer.Context,
     experiment: Annotated[
-        str | None, typer.Argument(metavar="EXPERIMENT", help="One that comes with dnslab, or the path of a file.")
+        str | None,
+        typer.Argument(
+            metavar="EXPERIMENT", help="One that comes with dnslab, the path of a file, or `all` that come."
+        ),
     ] = None,
     param: Annotated[
         list[str] | None,
@@ -59,7 +64,9 @@ def run(
     judge: Annotated[
         Path | None, typer.Option("--judge", metavar="RUN", help="Judge a run again, from its folder.")
     ] = None,
-    folder: Annotated[Path, typer.Option("--runs", metavar="FOLDER", help="Where runs are kept.")] = Path("runs"),
+    folder: Annotated[
+        Path, typer.Option("--runs", metavar="FOLDER", envvar="DNSLAB_RUNS", help="Where runs are kept.")
+    ] = Path("runs"),
     lab: LabName = None,
     as_json: AsJson = False,
 ) -> None:
@@ -73,6 +80,11 @@ def run(
         return
     if experiment is None:
         raise BadInput("which experiment? `dnslab experiment list` lists those that come with dnslab")
+    if experiment == ALL:
+        if param or dry_run or _is_typed(context, "lab"):
+            raise BadInput("`run all` runs every file as it is, on labs of its own: no --param, --lab or --dry-run")
+        run_all(folder, seed=seed, repeats=repeats, quick=quick)
+        return
     from lab.experiments.loading import load
 
     source = load(experiment)
@@ -91,6 +103,12 @@ def run(
     ):
         found = run_it(source, _parameters(param or []), lab=here, folder=folder, report=report, **how)
     _end(found)
+
+
+def _is_typed(context: typer.Context, option: str) -> bool:
+    """Whether an option stands on the command line: in the environment it is not meant for this run alone."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _end(found: Run) -> None:
@@ -116,7 +134,7 @@ def _judge_again(folder: Path) -> Run:
 def _tell(journal: Journal, folder: Path, reports: Sequence[str]) -> None:
     for trial in journal.trials:
         _tell_trial(trial, alone=len(journal.trials) == 1)
-    say(f"[{_COLOURS[journal.outcome]}]{journal.outcome}[/]: {plain(journal.why)}")
+    say(f"[{OUTCOMES[journal.outcome]}]{journal.outcome}[/]: {plain(journal.why)}")
     files = ", ".join((*reports, "journal.json", "history.jsonl"))
     say(f"[dim]{plain(nearby(folder))}: {files}; again: {plain(journal.command)}[/]")
 
@@ -136,11 +154,11 @@ def _tell_trial(trial: Trial, *, alone: bool) -> None:
         against = "" if predicted is None else f", predicted {number(predicted, estimate.unit)}"
         say(f"  {name}: {number(estimate.value, estimate.unit)}{against}")
     if not alone:
-        say(f"  [{_COLOURS[trial.outcome]}]{trial.outcome}[/]: {plain(trial.why)}")
+        say(f"  [{OUTCOMES[trial.outcome]}]{trial.outcome}[/]: {plain(trial.why)}")
 
 
 def _row(part: str, finding: Finding) -> tuple[Cell, ...]:
-    return (finding.outcome, _COLOURS[finding.outcome]), part, finding.text, finding.why
+    return (finding.outcome, OUTCOMES[finding.outcome]), part, finding.text, finding.why
 
 
 def _foresee(trials: list[Planned], folder: Path) -> None:

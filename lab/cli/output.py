@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from lab.experiments.journal import Outcome
     from lab.runtime.events import Event, Report
 
 Cell = str | tuple[str, str]  # text, or text and its style
+
+OUTCOMES: Mapping[Outcome, str] = {"deviated": "bold red", "inconclusive": "yellow", "held": "green"}
+"""Outcomes of experiments, the worst first, and the styles in which they are said."""
 
 _ENDLESS = 10_000  # columns where nobody looks: a pipe must not get lines folded to 80
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,11 @@ Outcome = Literal["held", "deviated", "inconclusive"]
 
 EXIT_CODES: Mapping[Outcome, int] = {"held": 0, "deviated": 1, "inconclusive": 2}
 _WORST: tuple[Outcome, ...] = ("deviated", "inconclusive", "held")
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The worst of some outcomes, of which there is one at least."""
+    return min(outcomes, key=_WORST.index)
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ class Journal:
         found = {trial.outcome for trial in self.trials}
         if not found or self.interrupted or self.problem:
             found.add("inconclusive")
-        return next(outcome for outcome in _WORST if outcome in found)
+        return worst(found)
 
     @property
     def exit_code(self) -> int:

@@ -58,6 +58,11 @@ class Source:
         """What the path of a lab file is relative to."""
         return Path(self.file).parent
 
+    @property
+    def has_quick(self) -> bool:
+        """Whether it says what a quick run is."""
+        return isinstance(self.tree.get("quick"), dict) and bool(self.tree["quick"])
+
     def cells(self, given: Mapping[str, Any] | None = None, *, quick: bool = False) -> list[Cell]:
         """All combinations of the parameters' values, each checked; the last parameter changes fastest.
 
@@ -110,10 +115,9 @@ class Source:
         return yamlfile.validate(filled, Experiment, self.file, WHAT, self.tree)
 
     def _quick(self) -> dict[str, Any]:
-        quick = self.tree.get("quick")
-        if not isinstance(quick, dict) or not quick:
+        if not self.has_quick:
             raise BadInput(f"{self.file}: it has no `quick`, which says what to leave out in a quick run")
-        return {**self.tree, **quick}
+        return {**self.tree, **self.tree["quick"]}
 
     def _combinations(self, tree: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
         declared, cases = tree.get("parameters") or {}, tree.get("cases") or [{}]
