@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.agent.dnsperf import MOST_RATE, MOST_SECONDS
 from lab.agent.message import encode_name, type_number
 from lab.errors import BadInput
 from lab.experiments.evaluating import FUNCTIONS, Names, checked, names_of
@@ -36,6 +38,7 @@ def check(experiment: Experiment, parameters: Mapping[str, Any], used: Set[str],
     except BadInput as error:
         return [Problem(("lab",), str(error).replace("\n", "; "))]
     names = names_of(parameters, experiment.phases, topology.nodes)
+    names = replace(names, counts_only=experiment.workload.tool == "dnsperf")
     problems = [*_parameters(experiment, used), *_workload(experiment, topology), *_method(experiment, topology, names)]
     return [*problems, *_expressions(experiment, names)]
 
@@ -95,7 +98,7 @@ def _workload(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
     yield from _nodes(("workload", "hosts"), work.hosts, topology, (Role.HOST,))
     asked = (Role.RESOLVER, Role.ROOT, Role.TLD, Role.AUTHORITY, Role.GATEWAY)
     yield from _nodes(("workload", "at"), work.at, topology, asked)
-    if work.rate is not None and (count := work.rate * experiment.seconds) > MOST_LOOKUPS:
+    if work.tool == "prober" and work.rate is not None and (count := work.rate * experiment.seconds) > MOST_LOOKUPS:
         yield Problem(
             ("workload", "rate"),
             f"that makes {count:.0f} look-ups; {MOST_LOOKUPS} are the most: make phases shorter, or ask less often",
@@ -106,6 +109,8 @@ def _workload(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
                 yield Problem(("phases", name), "a closed loop asks as fast as it is answered: give a time, as in 10s")
     if experiment.time == "virtual":
         yield from _virtual(experiment, topology)
+    if work.tool == "dnsperf":
+        yield from _dnsperf(experiment)
 
 
 def _virtual(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
@@ -116,6 +121,36 @@ def _virtual(experiment: Experiment, topology: Topology) -> Iterator[Problem]:
     for node in topology.resolvers:
         if not node.on_lab_clock:
             yield Problem(("time",), f"{node.name} is not on the lab's clock, so time cannot be virtual for it")
+
+
+def _dnsperf(experiment: Experiment) -> Iterator[Problem]:
+    """What dnsperf cannot do, and what it is not to do."""
+    work = experiment.workload
+    for key, is_possible, why in (
+        (
+            "arrivals",
+            work.arrivals in ("constant", "closed"),
+            "dnsperf asks at equal distances (`constant`), or `closed`",
+        ),
+        ("names", work.names.unique is None, "dnsperf asks the same questions over and over again: not `unique`"),
+        ("at", len(work.at) == 1, "dnsperf asks one node: write `at: NODE`"),
+        ("hosts", len(work.hosts) <= 1, "dnsperf asks from one host"),
+        ("attempts", work.attempts in (None, 1), "dnsperf asks once"),
+        ("recurse", work.recurse, "dnsperf always asks for recursion (RD)"),
+        ("rate", (work.rate or 0) <= MOST_RATE, f"dnsperf is to send {MOST_RATE:g} a second at the most"),
+    ):
+        if not is_possible:
+            yield Problem(("workload", key), why)
+    if experiment.time == "virtual":
+        yield Problem(("time",), "dnsperf asks in real time")
+    if experiment.seconds > MOST_SECONDS:
+        length = f"these are {experiment.seconds:g} s"
+        yield Problem(("phases",), f"dnsperf is run for {MOST_SECONDS:g} s at the most, all phases together; {length}")
+    for place, step in enumerate(experiment.method):
+        if step.until is not None and step.until not in experiment.phases:
+            yield Problem(
+                ("method", place, "until"), "a condition sees look-ups, and dnsperf tells counts when it is over"
+            )
 
 
 def _nodes(where: Place, given: tuple[str, ...], topology: Topology, roles: tuple[Role, ...]) -> Iterator[Problem]:
@@ -193,8 +228,8 @@ def _expressions(experiment: Experiment, names: Names) -> Iterator[Problem]:
         yield from _wrong(("measurements", name), text, names)
     for name, text in experiment.predictions.items():
         yield from _wrong(("predictions", name), text, names)
-    whole = Names(names.phases, names.nodes, names.values, names.texts, experiment.measurements)
-    first = Names((experiment.first_phase,), names.nodes, names.values, names.texts)
+    whole = replace(names, measurements=experiment.measurements)
+    first = replace(names, phases=(experiment.first_phase,))
     for place, expectation in enumerate(experiment.steady_state):
         yield from _wrong(("steady_state", place), expectation.that, first, comparison=True)
     for place, expectation in enumerate(experiment.expect):

@@ -59,6 +59,7 @@ class Names:
     values: Mapping[str, float] = field(default_factory=dict)  # numeric parameters
     texts: Collection[str] = ()  # parameters that are no numbers
     measurements: Mapping[str, str] = field(default_factory=dict)  # by name, as written
+    counts_only: bool = False  # of look-ups there are counts, and nothing of each: `Measure.of_loads`
 
 
 def complaints(expression: Expression, names: Names, text: str) -> Iterator[ExpressionError]:
@@ -70,6 +71,8 @@ def complaints(expression: Expression, names: Names, text: str) -> Iterator[Expr
     elif isinstance(expression, Word):
         if not _known(expression, names):
             yield ExpressionError(text, expression.at, _unknown(expression, names))
+        elif expression.text in measures() and names.counts_only:
+            yield from _uncountable(Call(expression.text, (), expression.at, expression.text), text)
     elif isinstance(expression, Call):
         if expression.name in FUNCTIONS:
             wanted = FUNCTIONS[expression.name][0]
@@ -135,7 +138,7 @@ def _call(call: Call, case: Case, names: Names, parts: dict[str, Estimate] | Non
         return statistics.combine(_PLAIN[call.name], *values)
     arguments = [_as_text(one) for one in call.arguments]
     options = {name: word.text for name, word in call.options.items()}
-    found = measures()[call.name].compute(case, arguments, options)
+    found = measures()[call.name].of(case, arguments, options)
     if parts is not None:
         parts[call.text] = found
     return found
@@ -189,6 +192,8 @@ def _misused(measure: Measure, call: Call, names: Names, text: str) -> Iterator[
             yield ExpressionError(text, at, f"a {kind} is wanted here: {measure.signature}")
         elif (problem := _argument(kind, argument.text, names)) is not None:
             yield ExpressionError(text, argument.at, problem)
+    if names.counts_only:
+        yield from _uncountable(call, text)
     for name, word in call.options.items():
         if name not in measure.options:
             known = ", ".join(measure.options) or "none"
@@ -204,6 +209,18 @@ def _as_text(argument: Expression) -> str:
     return (
         f"{argument.value:.0f}" if isinstance(argument, Number) else argument.text if isinstance(argument, Word) else ""
     )
+
+
+def _uncountable(call: Call, text: str) -> Iterator[ExpressionError]:
+    """What counts alone do not give."""
+    quantity = next((one.text for one in call.arguments if isinstance(one, Word) and one.text in QUANTITIES), "latency")
+    if measures()[call.name].of_loads is None or call.options or quantity != "latency":
+        known = [name for name, one in measures().items() if one.of_loads is not None and name != "mean"]
+        yield ExpressionError(
+            text,
+            call.at,
+            f"{call.text} takes each look-up, and dnsperf tells counts: {', '.join(known)} and mean(latency)",
+        )
 
 
 def _argument(kind: str, word: str, names: Names) -> str | None:

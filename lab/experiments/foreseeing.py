@@ -68,7 +68,8 @@ def _workload(work: Workload) -> str:
     pace = f"{work.clients or 1} clients in a closed loop" if work.rate is None else _rate(work.rate, work)
     by = f", from {', '.join(work.hosts)}" if work.hosts else ""
     at = f", at {', '.join(work.at)}" if work.at else ""
-    return f"{pace}: {asked} {'/'.join(work.types)}{by}{at}"
+    tool = "" if work.tool == "prober" else f", by {work.tool}"
+    return f"{pace}: {asked} {'/'.join(work.types)}{by}{at}{tool}"
 
 
 def _rate(rate: float, work: Workload) -> str:

@@ -159,6 +159,37 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Load:
+    """What a load generator counted of the questions that it asked in one go; of none of them anything else is known.
+
+    Latencies are real seconds from sending to the answer, of those that were answered; None when none was.
+    """
+
+    IS: ClassVar = "load"
+
+    start: float
+    end: float  # of sending
+    host: str  # node that asked
+    server: str  # node that was asked
+    sent: int
+    statuses: Mapping[str, int]  # response code as text, or TIMEOUT -> how many; together `sent`
+    latency: float | None = None  # the mean
+    least: float | None = None
+    most: float | None = None
+    deviation: float | None = None  # the standard deviation
+
+    @property
+    def served(self) -> int:
+        """How many were served."""
+        return sum(self.statuses.get(status, 0) for status in SUCCESS)
+
+    @property
+    def lost(self) -> int:
+        """How many had no answer."""
+        return self.statuses.get("TIMEOUT", 0)
+
+
+@dataclass(frozen=True)
 class FaultWindow:
     """One fault: what was asked for, when it was there, and what was measured of it.
 
@@ -203,8 +234,8 @@ class Mark:
     text: str
 
 
-Entry = Phase | Truth | Lookup | Message | FaultWindow | Mark
-_KINDS: Mapping[str, type[Entry]] = {kind.IS: kind for kind in (Phase, Truth, Lookup, Message, FaultWindow, Mark)}
+Entry = Phase | Truth | Lookup | Message | Load | FaultWindow | Mark
+_KINDS: Mapping[str, type[Entry]] = {kind.IS: kind for kind in (Phase, Truth, Lookup, Message, Load, FaultWindow, Mark)}
 
 
 @dataclass
@@ -221,6 +252,7 @@ class History:
     truths: list[Truth] = field(default_factory=list)
     all_lookups: list[Lookup] = field(default_factory=list)  # those that warmed the cache too
     all_messages: list[Message] = field(default_factory=list)
+    all_loads: list[Load] = field(default_factory=list)
     faults: list[FaultWindow] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
 
@@ -231,6 +263,7 @@ class History:
             Truth: self.truths,
             Lookup: self.all_lookups,
             Message: self.all_messages,
+            Load: self.all_loads,
             FaultWindow: self.faults,
             Mark: self.marks,
         }
@@ -275,6 +308,11 @@ class History:
         """The messages between resolvers and servers in a phase, by time."""
         window = self.phase(phase)
         return tuple(message for message in self.sorted_messages if window.start <= message.time < window.end)
+
+    def loads(self, phase: str = ALL) -> tuple[Load, ...]:
+        """What a load generator counted of the questions that it began to ask in a phase."""
+        window = self.phase(phase)
+        return tuple(load for load in self.all_loads if window.start <= load.start < window.end)
 
     def truth(self, name: str, type: str) -> tuple[Truth, ...]:
         """What was true of a question, one after the other; empty when nobody knows."""

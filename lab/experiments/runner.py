@@ -149,7 +149,7 @@ class _Runner:
         experiment, parameters = planned.cell.experiment, planned.cell.parameters
         self._report(Event("trials", _told(parameters), planned.number - 1, len(self._planned)))
         _must_be_whole(lab, self._lab is None)
-        history = History(planned.number)
+        history = History(planned.number, watched=experiment.workload.tool == "prober")
         recorder = Recorder(history, file)
         nodes = {node.name: node for node in self._labs[-1].nodes}
         begun, started = time.monotonic(), _now()

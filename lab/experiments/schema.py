@@ -110,6 +110,7 @@ class Workload(Strict):
     transport: Literal["udp", "tcp"] = "udp"
     recurse: bool = True
     ipv6: bool = False
+    tool: Literal["prober", "dnsperf"] = "prober"  # that asks: dnsperf for more load, and counts only
 
     @model_validator(mode="before")
     @classmethod

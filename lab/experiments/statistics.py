@@ -75,6 +75,19 @@ def mean(values: Sequence[float], confidence: float, unit: str) -> Estimate:
     return Estimate(centre, centre - half, centre + half, len(values), unit)
 
 
+def mean_of_groups(groups: Sequence[tuple[int, float, float]], confidence: float, unit: str) -> Estimate:
+    """As `mean`, of values of which only the size, the mean and the standard deviation of each group are known."""
+    count = sum(size for size, _, _ in groups)
+    if any(math.isinf(centre) for _, centre, _ in groups):
+        return Estimate(math.inf, math.inf, math.inf, count, unit)
+    if not count:
+        raise Unmeasured("there is nothing to take a mean of")
+    centre = sum(size * mean for size, mean, _ in groups) / count
+    squares = sum(size * (spread**2 + (mean - centre) ** 2) for size, mean, spread in groups)
+    half = normal_quantile(confidence) * math.sqrt(squares / count / count)
+    return Estimate(centre, centre - half, centre + half, count, unit)
+
+
 def renewal_hit_ratio(hits: Sequence[bool], names: Sequence[object], confidence: float) -> Estimate:
     """The hit ratio of look-ups in order, with an interval from cycles.
 

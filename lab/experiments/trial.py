@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import LabError, NoEffect
 from lab.experiments import watching
 from lab.experiments.checks import Case
+from lab.experiments.generated import GeneratedLoad
 from lab.experiments.history import SUCCESS, History, Mark, Phase
 from lab.experiments.journal import NodeRecord
 from lab.experiments.method import Active, Method
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
 _TELL = 0.5  # seconds between two words of progress
 _LOOK = 0.5  # seconds between two looks at a condition
 _HEALTHY = 15.0  # seconds after healing for every node to answer
-_PACES: Mapping[str, type[Pace]] = {"real": RealTime, "virtual": VirtualTime}
+_PACES: Mapping[tuple[str, str], type[Pace]] = {
+    ("prober", "real"): RealTime,
+    ("prober", "virtual"): VirtualTime,
+    ("dnsperf", "real"): GeneratedLoad,
+}
 
 
 @dataclass
@@ -50,7 +56,8 @@ class Conductor:
 
     def __post_init__(self) -> None:
         self._seen = self.lab.observe()
-        self._pace = _PACES[self.experiment.time](self.lab, self.experiment, self.seed, self.recorder, self._seen)
+        pace = _PACES[self.experiment.workload.tool, self.experiment.time]
+        self._pace = pace(self.lab, self.experiment, self.seed, self.recorder, self._seen)
         self._known = names(self.experiment, self.parameters, Case(self.recorder.history, self.nodes))
         self._done: list[Phase] = []
         self._told = self._looked = 0.0
@@ -62,7 +69,8 @@ class Conductor:
         `KeyboardInterrupt`; everything has been healed by then.
         """
         started = False
-        with self._seen as seen:
+        # Under the load of dnsperf the messages would be too many to keep.
+        with self._seen if self.recorder.history.watched else nullcontext(self._seen) as seen:
             try:
                 self._prepare_cache()
                 with self._pace:
@@ -169,7 +177,7 @@ class Conductor:
         """Whether the steady state holds; nothing is broken when it does not."""
         self._pace.settle(end)
         history = self._so_far().history
-        history.watched = True
+        history.watched, history.all_loads = self.recorder.history.watched, self.recorder.history.all_loads
         history.all_messages = list(watching.messages(seen, self.lab.topology, self._pace.at_wall))
         findings = gate(self.experiment, case_of(self.experiment, history, self.nodes), self._known)
         met = is_met(findings)

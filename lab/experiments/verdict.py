@@ -48,6 +48,9 @@ def judge(experiment: Experiment, trial: Trial, history: History, nodes: Mapping
     judged = correctness.judge(case, case.lookups())
     wrong = [correctness.told(one) for one in judged if one.kind == "wrong"]
     counts = Counter(one.kind for one in judged)
+    for load in history.all_loads:
+        counts["unknown"] += load.served
+        counts["unanswered"] += load.sent - load.served
     met = gate(experiment, case, known)
     findings = tuple(_findings(experiment.expect, case, known)) if _is_whole(experiment, history) else ()
     found = replace(
@@ -180,4 +183,5 @@ def _verdict(experiment: Experiment, trial: Trial, history: History, wrong: int)
     what = "nothing was expected" if not count else f"{'all ' if count > 1 else ''}{count} held"
     bit = f"{wanted} {'faults' if wanted > 1 else 'fault'} bit, " if wanted else ""
     total = sum(trial.correctness.values())
-    return "held", f"{bit}{what}; {total} look-ups, none with a wrong answer"
+    answers = "whose answers dnsperf does not tell" if history.all_loads else "none with a wrong answer"
+    return "held", f"{bit}{what}; {total} look-ups, {answers}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lab import Lab
 from lab.experiments import Run, define
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, throughput
 
 RATE, SECONDS = 1000, 10
 QUARTILES = ("p25", "p50", "p75")
@@ -27,6 +27,12 @@ def figures() -> Iterator[Figure]:
                 f"send time after the planned one, {RATE} a second, {arrivals}",
                 f"quartiles {late} ms",
                 "; ".join(filter(None, (beside, load))),
+            )
+        for server in ("example-1", "resolver-1"):
+            counted = closed(lab, folder, at=server).journal.trials[0].measurements["sent"].value
+            ours = throughput(lab, lab.question("www.example.com", at=server))
+            yield Figure(
+                f"dnsperf and {server}, closed loop of 100", f"{counted:.0f} q/s", f"the prober: {ours:.0f} q/s"
             )
         for resolver in ("resolver-1", "resolver-2"):
             trial = virtual(lab, folder, at=resolver).journal.trials[0]
@@ -53,6 +59,24 @@ def send_times(lab: Lab, folder: str, arrivals: str, at: str, seconds: float = S
             "expect": ["success(all) >= 90%"],
         }
     ).run(lab=lab, folder=folder)
+
+
+def closed(lab: Lab, folder: str, at: str) -> Run:
+    """A run with the measurement sent (a second), of what dnsperf can."""
+    return define(
+        {
+            "experiment": "dnsperf",
+            "title": "What dnsperf can",
+            "lab": "textbook",
+            "cache": "warm",
+            "workload": {
+                "names": ["www.example.com"], "arrivals": "closed", "clients": 100, "at": at, "tool": "dnsperf",
+            },
+            "phases": {"all_of_it": "5s"},
+            "measurements": {"sent": "rate(all)"},
+            "expect": ["success(all) >= 90%"],
+        }
+    ).run(lab=lab, folder=folder)  # fmt: skip
 
 
 def virtual(lab: Lab, folder: str, at: str) -> Run:

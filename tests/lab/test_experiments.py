@@ -19,6 +19,7 @@ from lab.experiments import Run, define
 from lab.experiments.checks import Case, correctness
 from lab.experiments.judging import judge
 from lab.faults.active import active
+from lab.report import write
 from tests.bench.experiments import send_times
 
 PATIENCE = 120.0  # seconds for a run to come somewhere, on a machine with more to do than its cores can
@@ -147,6 +148,32 @@ def test_a_closed_loop_asks_again_when_it_is_answered(lab: Lab, tmp_path: Path) 
         sum(other.intended <= one.intended < other.ended for other in lookups) for one in lookups[:: len(lookups) // 20]
     )
     assert 1 < at_once <= 4
+
+
+@pytest.mark.parametrize(
+    ("pace", "expected"),
+    [
+        ({"rate": "4000/s", "arrivals": "constant"}, "rate(fault) <= 4100"),
+        ({"arrivals": "closed", "clients": 20}, "rate(fault) > 500"),
+    ],
+    ids=["open", "closed"],
+)
+def test_dnsperf_asks_where_more_is_wanted_than_the_prober_can_give(
+    lab: Lab, tmp_path: Path, pace: dict[str, Any], expected: str
+) -> None:
+    work = {"names": SMALL["workload"]["names"], "at": "resolver-1", "tool": "dnsperf", "timeout": "1s", **pace}
+    method = [{"fault": "servfail", "node": "resolver-1", "share": "50%", "start": "fault"}]
+    expect = [expected, "success(baseline) >= 95%", {"that": "share(SERVFAIL, fault) >= 20%", "judged": "value"}]
+    found = run(lab, tmp_path, workload=work, method=method, expect=expect)
+    assert found.outcome == "held", found.journal.why
+    [(trial, history)] = found.pairs()
+    assert [load.server for load in history.all_loads] == ["resolver-1"] * 3
+    assert history.sorted_lookups == ()
+    assert trial.correctness["wrong"] == 0
+    assert "dnsperf does not tell" in trial.why
+    for file in write(found.folder):
+        assert file.read_text()
+    assert active(lab) == []
 
 
 def test_virtual_time_follows_the_model_of_a_cache(lab: Lab, tmp_path: Path) -> None:

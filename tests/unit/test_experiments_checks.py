@@ -10,7 +10,7 @@ import pytest
 
 from lab.experiments.checks import Case, correctness, measures
 from lab.experiments.checks.attribution import attribute
-from lab.experiments.history import RR, FaultWindow, History, Lookup, Mark, Message, Phase, Truth
+from lab.experiments.history import RR, FaultWindow, History, Load, Lookup, Mark, Message, Phase, Truth
 from lab.experiments.journal import Estimate, NodeRecord
 from lab.experiments.statistics import Unmeasured
 from tests.fakerun import CACHED, NODES, TTL, fake_history
@@ -23,7 +23,7 @@ def case(history: History, **changes: Any) -> Case:
 
 
 def measured(history: History, measure: str, /, *arguments: str, **options: str) -> Estimate:
-    return measures()[measure].compute(case(history), arguments, options)
+    return measures()[measure].of(case(history), arguments, options)
 
 
 def spoilt(change: Callable[[Lookup], Lookup], which: Callable[[Lookup], bool] = lambda _one: True) -> History:
@@ -386,3 +386,47 @@ def test_what_a_resolver_asked_while_nobody_watched_it_is_not_held_against_its_a
     history = spoilt(lambda one: answer(one, ttl=TTL - 900))
     history.marks = [*history.marks, Mark(5.0, "gap", "resolver-1 was not watched until 6.000 s: ended")]
     assert measured(history, "wrong").value == 0
+
+
+# Counts alone
+
+
+def counted(*loads: Load) -> History:
+    return History(watched=False, phases=[Phase("calm", 0.0, 10.0), Phase("storm", 10.0, 20.0)], all_loads=list(loads))
+
+
+def load(start: float, latency: float | None = 0.002, **statuses: int) -> Load:
+    return Load(start, start + 2, "host", "r", sum(statuses.values()), statuses, latency, 0.001, 0.01, 0.001)
+
+
+def test_counts_are_measured_per_phase() -> None:
+    history = counted(
+        load(1.0, NOERROR=1000),
+        load(4.0, 0.004, NOERROR=900, NXDOMAIN=100),
+        load(11.0, NOERROR=600, SERVFAIL=300, TIMEOUT=100),
+    )
+    assert measured(history, "success", "calm").value == 1
+    assert measured(history, "success", "storm").value == pytest.approx(0.6)
+    assert measured(history, "success", "storm").samples == 1000
+    assert measured(history, "failures", "storm").value == 400
+    assert measured(history, "failures").value == 400
+    assert measured(history, "share", "SERVFAIL", "storm").value == pytest.approx(0.3)
+    assert measured(history, "share", "TIMEOUT").value == pytest.approx(1 / 30)
+    assert measured(history, "count", "calm").value == 2000
+    assert measured(history, "rate", "calm").value == pytest.approx(500)
+    assert measured(history, "duration", "calm").value == 10
+    mean = measured(history, "mean", "latency", "calm")
+    assert mean.value == pytest.approx(0.003)
+    assert 0 < mean.high - mean.low < 0.0005
+    assert measured(history, "mean", "latency", "storm").value == float("inf"), "who got no answer waited the longest"
+
+
+def test_what_takes_each_look_up_is_not_measured_of_counts() -> None:
+    history = counted(load(1.0, NOERROR=1000))
+    for name, *arguments in (("hit_ratio",), ("p95", "latency"), ("wrong",), ("upstream", "root"), ("recovery_time",)):
+        with pytest.raises(Unmeasured, match="takes each look-up"):
+            measured(history, name, *arguments)
+    with pytest.raises(Unmeasured, match="no ttl"):
+        measured(history, "mean", "ttl", "calm")
+    with pytest.raises(Unmeasured, match="nothing was sent"):
+        measured(history, "rate", "storm")

@@ -10,7 +10,7 @@ import pytest
 
 from lab.errors import BadInput
 from lab.experiments import history as histories
-from lab.experiments.history import ALL, RR, Lookup, Mark, Truth, from_json, to_json
+from lab.experiments.history import ALL, RR, Load, Lookup, Mark, Truth, from_json, to_json
 from lab.experiments.journal import EXIT_CODES, Estimate, Journal, read
 from lab.experiments.run import Run
 from tests.fakerun import fake_history, fake_journal, fake_run, fake_trial
@@ -58,6 +58,7 @@ def test_every_record_keeps_its_fields() -> None:
             ede=(3,),
         ),
         Mark(0.5, "cache", "flushed"),
+        Load(0.1, 2.1, "host", "r", 100, {"NOERROR": 99, "TIMEOUT": 1}, 0.001, 0.0001, 0.1, 0.002),
     ):
         assert from_json(json.loads(json.dumps(to_json(entry)))) == entry
 

@@ -262,3 +262,44 @@ def test_a_lab_of_ones_own_has_no_gateway_and_none_of_its_links() -> None:
     assert len(without.links) == len(declared.links)
     assert not any("gateway" in end for link in without.links for end in link.ends)
     assert "gateway" not in derive(without).nodes
+
+
+DNSPERF = GOOD.replace("  rate: 100/s", "  rate: 20000/s\n  arrivals: constant\n  at: resolver-1\n  tool: dnsperf")
+
+
+def test_dnsperf_may_be_asked_for_more_than_the_prober_can() -> None:
+    text = DNSPERF + "  - rate(fault) >= 19000\n  - mean(latency, all) < 10ms\n  - share(TIMEOUT, fault) < 1%\n"
+    [cell] = cells(text)
+    assert cell.experiment.workload.tool == "dnsperf"
+    assert ", by dnsperf" in "\n".join(foresee(plan(parse(text, "x.yaml"))[0], Path()))
+    cells(DNSPERF.replace("rate: 20000/s\n  arrivals: constant", "arrivals: closed\n  clients: 50"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("arrivals: constant", "arrivals: poisson", "at equal distances"),
+        ("names: [www.example.com]", 'names: {unique: "u{}.example.com"}', "not `unique`"),
+        ("  at: resolver-1\n", "", "write `at: NODE`"),
+        ("at: resolver-1", "at: [resolver-1, resolver-2]", "dnsperf asks one node"),
+        ("at: resolver-1", "at: resolver-1\n  recurse: false", "always asks for recursion"),
+        ("at: resolver-1", "at: resolver-1\n  attempts: 2", "dnsperf asks once"),
+        ("rate: 20000/s", "rate: 60000/s", "50000 a second at the most"),
+        ("cache: warm", "cache: warm\ntime: virtual", "dnsperf asks in real time"),
+        ("recovery: 5s", "recovery: 21s", "30 s at the most, all phases together; these are 31 s"),
+        ("share: 50%", "share: 50%\n    until: failures(fault) >= 20", "a condition sees look-ups"),
+        ("success(fault) >= 0.9", "hit_ratio(fault) >= 0.9", "hit_ratio(fault) takes each look-up"),
+        ("success(fault) >= 0.9", "p95(latency, fault) < 1s", "takes each look-up"),
+        ("success(fault) >= 0.9", "mean(ttl, fault) < 1s", "takes each look-up"),
+        ("success(fault) >= 0.9", "upstream(root, fault) < 1", "takes each look-up"),
+        ("success(fault) >= 0.9", "recovery_time < 1s", "recovery_time takes each look-up"),
+        ("success(fault) >= 0.9", "wrong(all) == 0", "takes each look-up"),
+        ("success(fault) >= 0.9", "success(fault, name=www.example.com) >= 0.9", "takes each look-up"),
+        ("success(baseline) >= 0.9", "hits(baseline) >= 1", "takes each look-up"),
+    ],
+)  # fmt: skip
+def test_what_dnsperf_cannot_do_is_told_before_it_is_run(old: str, new: str, told: str) -> None:
+    assert old in DNSPERF
+    found = problems(DNSPERF.replace(old, new))
+    assert len(found) == 1
+    assert told in found[0]

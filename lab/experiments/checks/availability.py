@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 from lab.experiments import statistics
 from lab.experiments.checks.measure import LOOKUP_OPTIONS, Case, Measure, Options, phase_of
-from lab.experiments.history import Lookup
+from lab.experiments.history import Load, Lookup
 from lab.experiments.journal import Estimate
 
 Test = Callable[[Lookup], bool]
+Tally = Callable[[Load], int]
 
 
 def _share(test: Test) -> Callable[[Case, Sequence[str], Options], Estimate]:
@@ -43,6 +44,27 @@ def _ede(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
     return statistics.share(sum(int(arguments[0]) in one.ede for one in found), len(found), case.confidence)
 
 
+def _share_of_loads(tally: Tally) -> Callable[[Case, Sequence[str], Options], Estimate]:
+    def compute(case: Case, arguments: Sequence[str], _options: Options) -> Estimate:
+        loads = case.history.loads(phase_of(arguments, 0))
+        return statistics.share(sum(map(tally, loads)), sum(load.sent for load in loads), case.confidence)
+
+    return compute
+
+
+def _count_of_loads(tally: Tally) -> Callable[[Case, Sequence[str], Options], Estimate]:
+    def compute(case: Case, arguments: Sequence[str], _options: Options) -> Estimate:
+        loads = case.history.loads(phase_of(arguments, 0))
+        return Estimate.exact(sum(map(tally, loads)), "look-ups", sum(load.sent for load in loads))
+
+    return compute
+
+
+def _status_of_loads(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+    status, *rest = arguments
+    return _share_of_loads(lambda load: load.statuses.get(status, 0))(case, rest, options)
+
+
 MEASURES = (
     Measure(
         "success",
@@ -50,6 +72,7 @@ MEASURES = (
         ("phase",),
         _share(lambda one: one.succeeded),
         LOOKUP_OPTIONS,
+        _share_of_loads(lambda load: load.served),
     ),
     Measure(
         "within",
@@ -64,6 +87,7 @@ MEASURES = (
         ("phase",),
         _count(lambda one: not one.succeeded),
         LOOKUP_OPTIONS,
+        _count_of_loads(lambda load: load.sent - load.served),
     ),
     Measure(
         "share",
@@ -71,6 +95,15 @@ MEASURES = (
         ("status", "phase"),
         _status,
         LOOKUP_OPTIONS,
+        _status_of_loads,
+    ),
+    Measure(
+        "count",
+        "look-ups",
+        ("phase",),
+        _count(lambda _one: True),
+        LOOKUP_OPTIONS,
+        _count_of_loads(lambda load: load.sent),
     ),
     Measure(
         "ede",
@@ -79,5 +112,4 @@ MEASURES = (
         _ede,
         LOOKUP_OPTIONS,
     ),
-    Measure("count", "look-ups", ("phase",), _count(lambda _one: True), LOOKUP_OPTIONS),
 )

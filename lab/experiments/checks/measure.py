@@ -108,6 +108,7 @@ class Measure:
     arguments: tuple[str, ...]
     compute: Compute = field(repr=False)
     options: Mapping[str, str] = field(default_factory=dict)
+    of_loads: Compute | None = field(default=None, repr=False)  # from counts alone; None: it takes each look-up
     shown: str = ""  # in lists, in place of the name: one line for a family of measures
 
     @property
@@ -115,6 +116,14 @@ class Measure:
         """As it is written, for people: `success([phase])`."""
         arguments = [f"[{one}]" if one == "phase" else one for one in self.arguments]
         return f"{self.shown or self.name}({', '.join(arguments)})" if arguments else self.shown or self.name
+
+    def of(self, case: Case, arguments: Sequence[str], options: Options) -> Estimate:
+        """What it is in a trial. Raises `Unmeasured`."""
+        if not case.history.all_loads:
+            return self.compute(case, arguments, options)
+        if self.of_loads is None or options:
+            raise Unmeasured(f"{self.name} takes each look-up, and dnsperf tells how many there were of each kind")
+        return self.of_loads(case, arguments, options)
 
 
 def phase_of(arguments: Sequence[str], place: int) -> str:

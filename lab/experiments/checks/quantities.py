@@ -51,6 +51,17 @@ def _mean(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
     return statistics.mean(values, case.confidence, unit)
 
 
+def _mean_of_loads(case: Case, arguments: Sequence[str], _options: Options) -> Estimate:
+    """Of latency: the mean of all that were sent, in however many goes; without an answer it is infinite."""
+    if arguments[0] != "latency":
+        raise statistics.Unmeasured(f"dnsperf tells no {arguments[0]}")
+    groups = [
+        (load.sent - load.lost, math.inf if load.lost else load.latency or 0.0, load.deviation or 0.0)
+        for load in case.history.loads(phase_of(arguments, 1))
+    ]
+    return statistics.mean_of_groups(groups, case.confidence, "s")
+
+
 _ABOUT = "of latency (no answer: infinite), lateness (send time after the intended one) or ttl"
 MEASURES = (
     *(
@@ -61,5 +72,5 @@ MEASURES = (
         for percent in range(101)
     ),
     Measure("median", f"median {_ABOUT}", ("quantity", "phase"), _quantile(0.5), LOOKUP_OPTIONS),
-    Measure("mean", f"mean {_ABOUT}", ("quantity", "phase"), _mean, LOOKUP_OPTIONS),
+    Measure("mean", f"mean {_ABOUT}", ("quantity", "phase"), _mean, LOOKUP_OPTIONS, _mean_of_loads),
 )  # fmt: skip

@@ -18,11 +18,20 @@ def _rate(case: Case, arguments: Sequence[str], options: Options) -> Estimate:
     return Estimate.exact((len(sent) - 1) / (max(sent) - min(sent)), "per s", len(sent))
 
 
+def _rate_of_loads(case: Case, arguments: Sequence[str], _options: Options) -> Estimate:
+    phase = phase_of(arguments, 0)
+    loads = case.history.loads(phase)
+    sent, seconds = sum(load.sent for load in loads), sum(load.end - load.start for load in loads)
+    if seconds <= 0:
+        raise Unmeasured(f"nothing was sent in {phase}")
+    return Estimate.exact(sent / seconds, "per s", sent)
+
+
 def _duration(case: Case, arguments: Sequence[str], _options: Options) -> Estimate:
     return Estimate.exact(case.phase(phase_of(arguments, 0)).duration, "s")
 
 
 MEASURES = (
-    Measure("rate", "look-ups sent a second of experiment time", ("phase",), _rate, LOOKUP_OPTIONS),
-    Measure("duration", "seconds of experiment time that a phase lasted", ("phase",), _duration),
+    Measure("rate", "look-ups sent a second of experiment time", ("phase",), _rate, LOOKUP_OPTIONS, _rate_of_loads),
+    Measure("duration", "seconds of experiment time that a phase lasted", ("phase",), _duration, of_loads=_duration),
 )
