@@ -5,6 +5,7 @@ request                         reply
 =============================== =======================================================================================
 ``{"op":"watch","id":1}``       ``{"id":1,"watching":true}``; then, as they come, batches of the frames that were seen
                                 after it
+the same, ``"prompt":true``     the same, but each batch at once, and not after a moment in which others may come
 ``{"op":"sync","id":2}``        ``{"id":2,"dropped":n}``, after all frames that the kernel had seen before the request
 anything else                   ``{"error":"text","id":..}``
 =============================== =======================================================================================

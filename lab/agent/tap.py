@@ -58,7 +58,7 @@ class Observer:
         self._connection = connection
         self._reader = LineReader(connection.fileno())
         self._outbox = Outbox(loop, os.dup(connection.fileno()))  # the loop watches a descriptor for one thing
-        self.watching = False
+        self.watching = self.prompt = False
         self._dropped_before = 0  # frames that the ring had dropped when it began to watch
         self._missed = 0  # frames that it did not get because it left too much unread
 
@@ -75,9 +75,9 @@ class Observer:
         self._outbox.write(encode_line(message))
         self._outbox.flush()
 
-    def watch(self, dropped: int) -> None:
-        """From here on it gets what is seen; the ring has dropped so many frames so far."""
-        self.watching, self._dropped_before = True, dropped
+    def watch(self, dropped: int, *, prompt: bool) -> None:
+        """From here on it gets what is seen, at once or gathered; the ring has dropped so many frames so far."""
+        self.watching, self.prompt, self._dropped_before = True, prompt, dropped
 
     def dropped(self, dropped: int) -> int:
         """How many frames it did not get, when the ring has dropped so many."""
@@ -127,8 +127,11 @@ class Tap(Server[Observer]):
     # Frames
 
     def _arrived(self) -> None:
-        """Let more come in for a moment: a line a packet would cost more than the packet."""
+        """Let more come in for a moment, unless somebody waits: a line a packet would cost more than the packet."""
         assert self._ring is not None
+        if any(observer.prompt for observer in self._clients):
+            self._deliver()
+            return
         self._loop.unwatch(self._ring.fileno())
         self._loop.at(time.monotonic() + _GATHER, self._gathered)
 
@@ -155,7 +158,7 @@ class Tap(Server[Observer]):
             raise ProtocolError('"op" is one of watch, sync')
         self._deliver()  # to those who watch already
         if operation == "watch":
-            observer.watch(self._ring.count_dropped())
+            observer.watch(self._ring.count_dropped(), prompt=request.get("prompt") is True)
             return {"watching": True}
         return {"dropped": observer.dropped(self._ring.count_dropped())}
 

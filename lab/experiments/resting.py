@@ -2,9 +2,10 @@
 
 A resolver is not done when it has answered. BIND renews a record near its end after it has given it away, and most
 look up addresses of name servers for later. What comes in after a jump is dated after the jump; and what came in before
-it, but was not read, is too. So before each jump the taps are asked whether a query is without its response. What has
+it, but was not read, is too. So before each jump no query may be without its response, by what the taps tell. What has
 been read is known from a question to the resolver: programs read their sockets in the order in which something came,
-so one that has answered a later question has read what came before it.
+so one that has answered a later question has read what came before it. And when that answer has come through the tap,
+all that was before it has too.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ import time
 from collections.abc import Callable
 
 from lab.observe.message import Message
+from lab.observe.selection import Predicate
 from lab.topology.model import Topology
 
 _PATIENCE = 1.0  # seconds, real, for a response; links of the lab take less, and time-outs of resolvers are about that
 
 
 class Resting:
-    """What resolvers wait for, from what is `more` to be seen of them (`Observation.follow`)."""
+    """What resolvers wait for, from what is `more` to be seen of them (`lab.observe.observation.Following.more`)."""
 
-    def __init__(self, topology: Topology, more: Callable[[], list[Message]]) -> None:
+    def __init__(self, topology: Topology, more: Callable[[list[Predicate]], list[Message]]) -> None:
         self._more = more
         self._resolvers = {node.name for node in topology.resolvers}
         self._servers = self._resolvers | {node.name for node in topology.servers}
@@ -30,15 +32,18 @@ class Resting:
         self._silent: set[tuple[str, str]] = set()  # resolver and server: it has left a query without response
         self._last: dict[str, float] = {}  # resolver -> time of the last message between it and a server
         self._looked: dict[str, float] = {}  # resolver -> time of a question that it has answered since
+        self._expected: list[Predicate] = []  # its answers, which the taps have not told yet
 
-    def looked(self, resolver: str, at: float) -> None:
-        """A resolver has been asked something at `at`, seconds since 1970, and has answered, or cannot."""
+    def looked(self, resolver: str, at: float, *, answered: bool) -> None:
+        """A resolver was asked for the servers of the root at `at`, seconds since 1970, and has answered, or cannot."""
         self._looked[resolver] = at
+        if answered and resolver in self._resolvers:
+            self._expected.append(lambda message: _is_answer(message, resolver, at))
 
     def look(self) -> bool:
-        """Look at what has been on the wire up to now; whether no resolver waits for a server."""
-        now = time.monotonic()
-        for message in self._more():
+        """Look at what has been on the wire, up to those answers; whether no resolver waits for a server."""
+        now, (until, self._expected) = time.monotonic(), (self._expected, [])
+        for message in self._more(until):
             self._take(message, now)
         for key, (server, since) in list(self._waiting.items()):
             if now - since > _PATIENCE or (key[0], server) in self._silent:
@@ -60,3 +65,10 @@ class Resting:
         else:
             self._waiting.pop((asker, message.qname, message.type), None)
             self._silent.discard((asker, asked))
+
+
+def _is_answer(message: Message, resolver: str, at: float) -> bool:
+    """Whether it is a resolver's answer to a question for the servers of the root that was asked at `at`."""
+    return (
+        message.tap == message.sender == resolver and message.time >= at and message.is_response and message.is_priming
+    )

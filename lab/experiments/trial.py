@@ -24,13 +24,13 @@ from lab.experiments.truth import truths
 from lab.experiments.verdict import INTERRUPTED, PROBLEM, case_of, condition_holds, gate, is_met, names
 from lab.experiments.virtual import VirtualTime
 from lab.experiments.workload import distinct
+from lab.observe.observation import Observation
 from lab.runtime.events import Event, Report
 from lab.runtime.parallel import each, uninterrupted
 from lab.runtime.readiness import checks, wait_ready
 
 if TYPE_CHECKING:
     from lab.lab import Lab
-    from lab.observe.observation import Observation
 
 _TELL = 0.5  # seconds between two words of progress
 _LOOK = 0.5  # seconds between two looks at a condition
@@ -55,7 +55,7 @@ class Conductor:
     report: Report
 
     def __post_init__(self) -> None:
-        self._seen = self.lab.observe()
+        self._seen = Observation(self.lab, prompt=self.experiment.time == "virtual")  # where each jump waits for it
         pace = _PACES[self.experiment.workload.tool, self.experiment.time]
         self._pace = pace(self.lab, self.experiment, self.seed, self.recorder, self._seen)
         self._known = names(self.experiment, self.parameters, Case(self.recorder.history, self.nodes))

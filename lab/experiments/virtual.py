@@ -58,7 +58,7 @@ class VirtualTime(Pace):
         self._arrivals: list[Arrival] = []
         self._next = 0  # index of the arrival that comes next
         self._names = {address: node.name for node in lab.topology.nodes.values() for address in node.addresses}
-        self._resting = Resting(lab.topology, self._seen.follow())
+        self._resting = Resting(lab.topology, self._seen.follow().more)
         self._until_at_rest = tenacity.Retrying(
             retry=tenacity.retry_if_result(operator.not_),
             wait=tenacity.wait_fixed(_PAUSE),
@@ -154,7 +154,7 @@ class VirtualTime(Pace):
         """Resolvers have answered, or cannot."""
         for resolver, result in zip(resolvers, results, strict=True):
             if result.sent is not None:
-                self._resting.looked(resolver, began + result.sent)
+                self._resting.looked(resolver, began + result.sent, answered=result.outcome == "answer")
 
     def _put(self, host: str | None, queries: Sequence[Query], window: int) -> tuple[list[Result], float]:
         """Have a host ask these; the results in the order of the queries, and when it began, seconds since 1970."""

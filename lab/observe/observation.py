@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
@@ -34,9 +34,12 @@ class Observation:
     A context manager: it sees all from the beginning of the block to its end, of each message that was sent before the
     end. Several observations, of one process or several, do not know of each other. A node that is stopped and started
     is watched again from then on; `gaps` says when it was not. `keep`: packets too, for `capture`, at twice the memory.
+    `prompt`: for who waits for a message (`follow`).
     """
 
-    def __init__(self, lab: RunningLab, nodes: Iterable[str] = (), *, keep: bool = False) -> None:
+    def __init__(
+        self, lab: RunningLab, nodes: Iterable[str] = (), *, keep: bool = False, prompt: bool = False
+    ) -> None:
         self.topology = lab.topology
         self._names = {address: node.name for node in lab.topology.nodes.values() for address in node.addresses}
         self._changed = threading.Condition()
@@ -45,7 +48,7 @@ class Observation:
         self._seen: list[Message | TransportEvent] = []
         self._kept: list[tuple[str, Frame]] | None = [] if keep else None
         self._readers: dict[str, Reader] = {}
-        self._watching = Watching(lab, nodes, self._arrived, self._began)
+        self._watching = Watching(lab, nodes, self._arrived, self._began, prompt=prompt)
 
     def start(self) -> Self:
         """Begin to look; when this returns, every packet from here on is seen. Raises `EnvironmentProblem`."""
@@ -83,21 +86,9 @@ class Observation:
             self._kept = None if self._kept is None else []
         return [found for found in sorted(seen, key=_time) if isinstance(found, Message)]
 
-    def follow(self) -> Callable[[], list[Message]]:
-        """A function that returns what has been seen since it was called last: all up to now, in order of time."""
-        known, place = self._seen, len(self._seen)
-
-        def more() -> list[Message]:
-            nonlocal known, place
-            self.sync()
-            with self._changed:
-                self._read()
-                if known is not self._seen:  # somebody has cleared it
-                    known, place = self._seen, 0
-                new, place = known[place:], len(known)
-            return [seen for seen in sorted(new, key=_time) if isinstance(seen, Message)]
-
-        return more
+    def follow(self) -> Following:
+        """What is seen from now on, bit by bit."""
+        return Following(self)
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -256,3 +247,43 @@ class Observation:
 
 def _time(seen: Message | TransportEvent) -> float:
     return seen.time
+
+
+class Following:
+    """Messages as they come, each once."""
+
+    def __init__(self, seen: Observation) -> None:
+        self._seen = seen
+        self._known, self._place = seen._seen, len(seen._seen)
+
+    def more(self, until: Iterable[Predicate] = (), deadline: float = 1.0) -> list[Message]:
+        """What has come since the last call, in order of time: all up to now.
+
+        With `until` the taps are not asked: it is waited for a message for each of these, and what was at its node
+        before it has come too. If one does not come within `deadline` seconds the taps are asked after all.
+        """
+        wanted, new = list(until), list[Message]()
+        if not wanted:
+            self._seen.sync()
+        end = time.monotonic() + deadline
+        while True:
+            with self._seen._changed:
+                fresh = self._take()
+                new += fresh
+                wanted = [one for one in wanted if not any(map(one, fresh))]
+                if not wanted:
+                    return sorted(new, key=_time)
+                left = end - time.monotonic()
+                if left > 0:
+                    self._seen._changed.wait(left)
+                    continue
+            wanted = []
+            self._seen.sync()
+
+    def _take(self) -> list[Message]:
+        seen = self._seen
+        seen._read()
+        if self._known is not seen._seen:  # somebody has cleared it
+            self._known, self._place = seen._seen, 0
+        new, self._place = self._known[self._place :], len(self._known)
+        return [found for found in new if isinstance(found, Message)]

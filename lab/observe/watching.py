@@ -43,6 +43,8 @@ class Watching:
         nodes: Iterable[str],
         arrived: Callable[[str, bytes], None],
         began: Callable[[str], None],
+        *,
+        prompt: bool = False,
     ) -> None:
         self._lab = lab
         chosen = members(lab.topology, tuple(nodes) or tuple(node.name for node in lab.topology.resolvers))
@@ -53,7 +55,9 @@ class Watching:
             raise BadInput(f"lab {lab.name} has no resolver; say which nodes are to be watched")
         self.closed = threading.Event()
         self._watches = {
-            name: _Watch(lab, name, arrived, began, self.closed) for name in lab.topology.nodes if name in chosen
+            name: _Watch(lab, name, arrived, began, self.closed, prompt)
+            for name in lab.topology.nodes
+            if name in chosen
         }
 
     @property
@@ -113,8 +117,9 @@ class _Watch:
         arrived: Callable[[str, bytes], None],
         began: Callable[[str], None],
         closed: threading.Event,
+        prompt: bool,
     ) -> None:
-        self._lab, self._node = lab, node
+        self._lab, self._node, self._prompt = lab, node, prompt
         self._arrived, self._began, self._closed = arrived, began, closed
         self._tap: Tap | None = None
         self._life = ""  # of the node that the tap was started in
@@ -174,7 +179,12 @@ class _Watch:
         self._life = self._lab.nodes[self._node].life
         self._began(self._node)
         self._tap = Tap(
-            self._lab.api, self._lab.name, self._node, lambda frames: self._arrived(self._node, frames), self._ended
+            self._lab.api,
+            self._lab.name,
+            self._node,
+            lambda frames: self._arrived(self._node, frames),
+            self._ended,
+            prompt=self._prompt,
         )
         now = time.time()
         self.gaps = [gap if gap.until is not None else replace(gap, until=now) for gap in self.gaps]

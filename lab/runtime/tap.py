@@ -30,16 +30,26 @@ class Tap:
     """Sees the packets of one node from the moment it is made; the tap is started if it does not run.
 
     `arrived` is called from a thread of its own with the frames as they come, and `ended`, once, with the reason, when
-    no more can come because the node was stopped, or its helper. Raises `EnvironmentProblem`, for one when the node
+    no more can come because the node was stopped, or its helper. `prompt`: each frame at once, though that costs more
+    than to gather them for a moment. Raises `EnvironmentProblem`, for one when the node
     does not run.
     """
 
-    def __init__(self, api: APIClient, lab: str, node: str, arrived: Arrived, ended: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        api: APIClient,
+        lab: str,
+        node: str,
+        arrived: Arrived,
+        ended: Callable[[str], None],
+        *,
+        prompt: bool = False,
+    ) -> None:
         self._arrived = arrived
         self.dropped = 0  # frames that were seen by the kernel and not delivered
         self._connection = Connection(api, lab, node, TAP, self._heard, ended)
         try:
-            self._connection.ask({"op": "watch"})
+            self._connection.ask({"op": "watch", "prompt": prompt})
         except EnvironmentProblem:
             self.close()
             raise

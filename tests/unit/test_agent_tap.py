@@ -196,6 +196,16 @@ def test_who_watches_gets_what_comes_from_then_on(bench: Bench) -> None:
     assert observer.frames() == [b"one", b"two"]
 
 
+def test_who_waits_gets_each_frame_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap, "_GATHER", 1000.0)
+    observer = bench.connect()
+    assert observer.ask(op="watch", id=1, prompt=True) == {"watching": True, "id": 1}
+    bench.ring.arrive(b"one")
+    assert observer.frames() == [b"one"]
+    bench.ring.arrive(b"two")
+    assert observer.frames() == [b"two"]
+
+
 def test_a_sync_comes_after_all_that_was_there(bench: Bench) -> None:
     observer = bench.connect()
     observer.ask(op="watch", id=1)

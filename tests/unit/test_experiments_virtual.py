@@ -16,6 +16,7 @@ from lab.experiments.recording import Recorder
 from lab.experiments.resting import Resting
 from lab.experiments.virtual import VirtualTime
 from lab.observe.message import Message
+from lab.observe.selection import Predicate
 from lab.runtime.lab import RunningLab
 
 TOPOLOGY = textbook()
@@ -28,7 +29,7 @@ class Taps:
     def __init__(self) -> None:
         self.wire, self.told = Wire(TOPOLOGY), 0
 
-    def more(self) -> list[Message]:
+    def more(self, _until: Sequence[Predicate] = ()) -> list[Message]:
         new, self.told = self.wire.messages[self.told :], len(self.wire.messages)
         return sorted(new, key=lambda message: message.time)
 
@@ -57,9 +58,9 @@ def test_a_resolver_rests_when_it_waits_for_nobody_and_has_read_what_came(taps: 
     taps.ask(1.0, 1.2)
     assert rests.look()
     assert rests.unread() == ["resolver-2"]
-    rests.looked("resolver-2", START + 1.1)
+    rests.looked("resolver-2", START + 1.1, answered=True)
     assert rests.unread() == ["resolver-2"], "asked before the response came"
-    rests.looked("resolver-2", START + 1.3)
+    rests.looked("resolver-2", START + 1.3, answered=False)
     assert rests.unread() == []
 
 
@@ -103,8 +104,8 @@ class Machine:
     def prober(self, _host: str | None = None) -> Machine:
         return self
 
-    def follow(self) -> Callable[[], list[Message]]:
-        return self.taps.more
+    def follow(self) -> Taps:
+        return self.taps
 
     def wall(self) -> float:
         return self.now
@@ -183,14 +184,14 @@ class SlowTaps(Taps):
     machine: Machine
     looks = 1000
 
-    def more(self) -> list[Message]:
+    def more(self, until: Sequence[Predicate] = ()) -> list[Message]:
         self.looks += 1
         if self.looks == 3:
             late = Wire(TOPOLOGY)
             late.ask("resolver-2", "example-1", "status.example.com. A", 0, (self.machine.now - START) * 1000)
             self.wire.messages.append(late.messages[1])
             self.machine.now += 0.001
-        return super().more()
+        return super().more(until)
 
 
 def test_the_clock_does_not_jump_while_a_resolver_waits_for_a_server() -> None:

@@ -28,10 +28,18 @@ class FakeTap:
     refuse = False
 
     def __init__(
-        self, _api: object, _lab: str, node: str, arrived: Callable[[bytes], None], ended: Callable[[str], None]
+        self,
+        _api: object,
+        _lab: str,
+        node: str,
+        arrived: Callable[[bytes], None],
+        ended: Callable[[str], None],
+        *,
+        prompt: bool = False,
     ) -> None:
         if self.refuse:
             raise EnvironmentProblem(f"{node} does not run")
+        self.prompt = prompt
         self.node, self.arrived, self.ended = node, arrived, ended
         self.alive, self.dropped, self.syncs = True, 0, 0
         self.made.append(self)
@@ -97,6 +105,25 @@ def test_waiting_ends_when_it_comes_or_is_cleared_or_not_at_all(lab: Any) -> Non
         seen.clear()
         with pytest.raises(NotSeen, match="0 messages were seen"):
             seen.wait_for(lambda message: message.wire == b"late", deadline=0.05)
+
+
+def test_messages_are_followed_bit_by_bit(lab: Any) -> None:
+    with Observation(lab, ("resolver-1",), prompt=True) as seen:
+        [tap] = FakeTap.made
+        assert tap.prompt
+        tap.see(b"before")
+        assert [message.wire for message in seen.messages] == [b"before"]
+        follower, syncs = seen.follow(), tap.syncs
+        tap.see(b"one", b"two")
+        threading.Timer(0.05, lambda: tap.see(b"three")).start()
+        found = follower.more([lambda message: message.wire == b"one", lambda message: message.wire == b"three"])
+        assert [message.wire for message in found] == [b"one", b"two", b"three"]
+        assert tap.syncs == syncs, "the taps need not be asked for what comes"
+        tap.see(b"four")
+        assert [message.wire for message in follower.more()] == [b"four"]
+        assert tap.syncs == syncs + 1
+        assert follower.more([lambda message: message.wire == b"never"], deadline=0.05) == []
+        assert tap.syncs == syncs + 2, "what does not come is asked for after all"
 
 
 def test_a_tap_that_ends_is_told_and_comes_back(lab: Any) -> None:
