@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 DNSLAB := $(VENV)/bin/dnslab
 
-.PHONY: help lab-up lab-down lab-status test test-faults test-unit test-lab experiment bench lint format render clean
+.PHONY: help lab-up lab-down lab-status test test-experiments test-faults test-unit test-lab experiment bench lint format render clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 lab-up: $(VENV)/core  ## bring a whole DNS up in containers (LAB=textbook, or minimal, central, a file)
 	@$(DNSLAB) up $(LAB)
@@ -19,8 +19,9 @@ lab-down: $(VENV)/core  ## take it away again
 lab-status: $(VENV)/core  ## show its nodes
 	@$(DNSLAB) status
 
-test: $(VENV)/dev  ## run the tests; those in tests/lab and tests/plugin start labs of their own
+test: $(VENV)/dev  ## run the tests, those in tests/lab and tests/plugin on labs of their own, and the quick experiments
 	$(VENV)/bin/python -m pytest tests/unit tests/lab tests/plugin
+	@$(MAKE) --no-print-directory test-experiments
 
 test-faults: $(VENV)/dev  ## run the tests of faults; they measure times, so they are not part of CI
 	$(VENV)/bin/python -m pytest tests/faults
@@ -30,6 +31,9 @@ test-unit: $(VENV)/dev  ## run the tests that need no Docker
 
 test-lab: $(VENV)/dev  ## run the tests on a lab
 	$(VENV)/bin/python -m pytest tests/lab tests/plugin
+
+test-experiments: $(VENV)/dev  ## run the quick set of experiments; DNSLAB_RUNS=FOLDER keeps their reports elsewhere
+	$(DNSLAB) run all --quick
 
 experiment: $(VENV)/core  ## run an experiment (EXP=tld-outage, or a file; ARGS=... for options)
 	@$(DNSLAB) run $(EXP) $(ARGS)

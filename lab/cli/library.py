@@ -20,13 +20,13 @@ ALL = "all"
 
 
 def run_all(folder: Path, *, quick: bool, **how: Any) -> None:
-    """Run them, each on a lab of its own; a line for each as it ends, and the exit code of the worst.
+    """Run them, on labs of their own; a line for each as it ends, and the exit code of the worst.
 
     `quick`: those that have a quick run; the others are left out, and named.
     """
     from lab.experiments.journal import EXIT_CODES, worst
     from lab.experiments.loading import load, names
-    from lab.experiments.runner import run
+    from lab.experiments.runner import Labs, run
     from lab.report import write
 
     begun = time.monotonic()
@@ -34,12 +34,14 @@ def run_all(folder: Path, *, quick: bool, **how: Any) -> None:
     sources = [load(name) for name in names()]
     left_out = [source.name for source in sources if quick and not source.has_quick]
     chosen = [source for source in sources if source.name not in left_out]
-    for number, source in enumerate(chosen, 1):
-        started = time.monotonic()
-        with progress(f"{source.name}, {number} of {len(chosen)}: running, Ctrl-C heals and ends it") as report:
-            found.append(run(source, quick=quick, folder=folder, report=report, **how))
-        write(found[-1].folder)
-        _tell(found[-1], time.monotonic() - started)
+    chosen.sort(key=lambda source: str(source.tree["lab"]))  # one lab serves all that are on the same
+    with Labs() as labs:
+        for number, source in enumerate(chosen, 1):
+            started = time.monotonic()
+            with progress(f"{source.name}, {number} of {len(chosen)}: running, Ctrl-C heals and ends it") as report:
+                found.append(run(source, labs=labs, quick=quick, folder=folder, report=report, **how))
+            write(found[-1].folder)
+            _tell(found[-1], time.monotonic() - started)
     outcome = worst(one.outcome for one in found)
     counts = Counter(one.outcome for one in found)
     told = ", ".join(f"{counts[one]} {one}" for one in OUTCOMES if counts[one])

@@ -6,8 +6,8 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +25,12 @@ from lab.runtime.events import Event, Report, silent
 from lab.topology.model import spoken
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
     from lab.lab import Lab
+    from lab.topology.declaration import Declaration
 
 RUNS = "runs"
 """The folder of all runs, in the current one."""
@@ -68,6 +73,7 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     *,
     lab: Lab | None = None,
+    labs: Labs | None = None,
     seed: int | None = None,
     repeats: int | None = None,
     quick: bool = False,
@@ -76,8 +82,9 @@ def run(
 ) -> Run:
     """Run an experiment and judge it.
 
-    Without `lab` it runs on fresh ones, which are gone afterwards. `parameters` replaces values of the experiment's,
-    each by one or by a list. `report` hears how it goes on. What is left is in `folder`/NAME/TIME.
+    Without `lab` it runs on fresh ones, which are gone afterwards; or with `labs`, kept for the next run. `parameters`
+    replaces values of the experiment's, each by one or by a list. `report` hears how it goes on. What is left is in
+    `folder`/NAME/TIME.
 
     Raises `BadInput` when it cannot be run, for one because `lab` is not the one that is declared, `EnvironmentProblem`
     when it could not go on (its journal says how far it came), and passes `KeyboardInterrupt` on; whatever is raised,
@@ -87,7 +94,7 @@ def run(
     if lab is not None:
         _must_be_declared(lab, planned, source.folder)
     place = _make(Path(folder), source.name)
-    runner = _Runner(source, planned, place, lab, report)
+    runner = _Runner(source, planned, place, lab, labs, report)
     runner.journal = replace(runner.journal, quick=quick)
     runner.journal = replace(
         runner.journal, command=_command(source, parameters or {}, runner.journal.seed, repeats, quick)
@@ -95,9 +102,56 @@ def run(
     return runner.run()
 
 
+class Labs:
+    """Fresh labs for runs, one at a time: the last one is kept for as long as the same is wanted.
+
+    A context manager; at its end none is up.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._lab: Lab | None = None
+        self._declared: Declaration | None = None
+
+    def get(self, source: LabSource, folder: Path, report: Report) -> Lab:
+        """A lab that nobody else uses, as `source` declares it; `folder` is what its path is relative to."""
+        from lab.experiments.labsource import closed, declaration
+        from lab.lab import Lab
+
+        declared = closed(declaration(source, folder))
+        if self._lab is None or declared != self._declared:
+            self.close()
+            name = f"exp-{declared.lab[:24].rstrip('-')}-{os.getpid()}"
+            self._lab = self._stack.enter_context(Lab.temporary(declared, name=name, report=report))
+            self._declared = declared
+        return self._lab
+
+    def close(self) -> None:
+        """Take the lab away."""
+        self._lab = self._declared = None
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class _Runner:
-    def __init__(self, source: Source, planned: list[Planned], place: Path, lab: Lab | None, report: Report) -> None:
+    def __init__(
+        self,
+        source: Source,
+        planned: list[Planned],
+        place: Path,
+        lab: Lab | None,
+        labs: Labs | None,
+        report: Report,
+    ) -> None:
         self._source, self._planned, self._place, self._lab, self._report = source, planned, place, lab, report
+        self._kept = labs
         experiment = planned[0].cell.experiment
         self._trials: list[Trial] = []
         self._labs: list[LabRecord] = []
@@ -120,11 +174,11 @@ class _Runner:
         try:
             with HistoryFile(self._place / HISTORY) as file, ExitStack() as stack:
                 source, lab = None, self._lab
+                labs = self._kept or stack.enter_context(Labs())
                 for planned in self._planned:
                     wanted = planned.cell.experiment.lab
                     if self._lab is None and wanted != source:
-                        stack.close()
-                        lab = stack.enter_context(self._fresh(wanted))
+                        lab = labs.get(wanted, self._source.folder, self._report)
                     if source is None or wanted != source:
                         assert lab is not None
                         self._labs.append(_lab_record(lab, wanted, fresh=self._lab is None))
@@ -165,16 +219,6 @@ class _Runner:
             self._trials.append(judge(experiment, trial, history, nodes))
             self._write()
         self._report(Event("trials", _told(parameters), planned.number, len(self._planned)))
-
-    @contextmanager
-    def _fresh(self, source: LabSource) -> Iterator[Lab]:
-        from lab.experiments.labsource import closed, declaration
-        from lab.lab import Lab
-
-        declared = closed(declaration(source, self._source.folder))
-        name = f"exp-{self.journal.name[:24].rstrip('-')}-{os.getpid()}"
-        with Lab.temporary(declared, name=name, report=self._report) as lab:
-            yield lab
 
     def _note_environment(self, lab: Lab) -> None:
         if not self.journal.environment:

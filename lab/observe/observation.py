@@ -37,9 +37,7 @@ class Observation:
     `prompt`: for who waits for a message (`follow`).
     """
 
-    def __init__(
-        self, lab: RunningLab, nodes: Iterable[str] = (), *, keep: bool = False, prompt: bool = False
-    ) -> None:
+    def __init__(self, lab: RunningLab, nodes: Iterable[str] = (), *, keep: bool = False, prompt: bool = False) -> None:
         self.topology = lab.topology
         self._names = {address: node.name for node in lab.topology.nodes.values() for address in node.addresses}
         self._changed = threading.Condition()

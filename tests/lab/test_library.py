@@ -1,35 +1,18 @@
-"""Experiments that come with dnslab, the quickest of them, for real: each ends in its verdict, and that is `held`."""
+"""What the experiments that come with dnslab need of the runner; they themselves are run by `make test` afterwards."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab import BadInput, Lab
 from lab.experiments import define, load
-from lab.faults.active import active
-
-QUICKEST: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("root-instances", {}),
-    ("resolver-outage", {}),
-)
-
 
 def test_a_lab_that_is_not_the_one_declared_is_refused(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"lacks quarter\.example\.com 900 A"):
         load("ttl-hit-rate").run(lab=lab, folder=tmp_path)
     assert list(tmp_path.iterdir()) == [], "nothing is left of what was not begun"
-
-
-@pytest.mark.parametrize(("name", "parameters"), QUICKEST, ids=[name for name, _ in QUICKEST])
-def test_it_holds(lab: Lab, tmp_path: Path, name: str, parameters: dict[str, Any]) -> None:
-    found = load(name).run(parameters, lab=lab, quick=True, folder=tmp_path)
-    told = "\n".join(f"{finding.text}: {finding.why}" for trial in found.journal.trials for finding in trial.findings)
-    assert found.outcome == "held", f"{found.journal.why}\n{told}"
-    assert not any(trial.correctness["wrong"] for trial in found.journal.trials)
-    assert active(lab) == []
 
 
 def test_a_round_is_in_flight_together_in_virtual_time(lab: Lab, tmp_path: Path) -> None:
