@@ -9,6 +9,7 @@ import pytest
 from lab import BadInput, Lab
 from lab.experiments import define, load
 
+
 def test_a_lab_that_is_not_the_one_declared_is_refused(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"lacks quarter\.example\.com 900 A"):
         load("ttl-hit-rate").run(lab=lab, folder=tmp_path)

@@ -11,6 +11,8 @@ import pytest
 
 from lab.cli.main import run
 from lab.experiments.journal import Outcome
+from lab.experiments.loading import Source
+from lab.experiments.run import Run
 from tests.fakerun import fake_journal, fake_run, fake_trial
 
 Told = tuple[int, str, str]
@@ -71,6 +73,8 @@ def test_every_measure_is_listed_once(dnslab: Callable[..., Told]) -> None:
         (["run", "tld-outage", "--dry-run", "--quick"], "has no `quick`"),
         (["run", "ttl-hit-rate", "--dry-run", "--repeats", "900"], "1000 trials are the most"),
         (["run", "--judge", "."], "no run is in"),
+        (["run", "all", "--lab", "mine"], "no --param, --lab or --dry-run"),
+        (["run", "all", "--param", "how=stop"], "no --param, --lab or --dry-run"),
         (["experiment", "new", "No Name"], "cannot be the name"),
     ],
 )
@@ -104,3 +108,39 @@ def test_the_verdict_is_the_exit_code(
     assert f"{outcome}: because" in out
     ended, out, _ = dnslab("run", "--judge", str(found.folder), "--json")
     assert (ended, json.loads(out)["outcome"]) == (code, outcome)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code", "told"),
+    [
+        (("held", "held"), 0, "held: 2 held in "),
+        (("inconclusive", "held"), 2, "inconclusive: 1 inconclusive, 1 held in "),
+        (("inconclusive", "deviated"), 1, "deviated: 1 deviated, 1 inconclusive in "),
+    ],
+)
+def test_all_are_run_and_the_worst_counts(
+    outcomes: tuple[Outcome, ...],
+    code: int,
+    told: str,
+    dnslab: Callable[..., Told],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, Path, bool]] = []
+
+    def run_one(source: Source, *, folder: Path, quick: bool, **_: object) -> Run:
+        found = fake_run(folder / source.name)
+        trial = replace(fake_trial(), outcome=outcomes[len(asked)], why="because")
+        asked.append((source.name, folder, quick))
+        return replace(found, journal=fake_journal().with_trials(trial))
+
+    monkeypatch.setattr("lab.experiments.runner.run", run_one)
+    monkeypatch.setattr("lab.experiments.loading.names", lambda: ["tld-outage", "ttl-hit-rate", "dike"])
+    monkeypatch.setenv("DNSLAB_RUNS", str(tmp_path / "kept"))
+    monkeypatch.setenv("DNSLAB_LAB", "of-somebody")
+    ended, out, _ = dnslab("run", "all", "--quick")
+    assert ended == code
+    assert asked == [("dike", tmp_path / "kept", True), ("ttl-hit-rate", tmp_path / "kept", True)]
+    assert "without a quick run, and left out: tld-outage" in out
+    assert told in out
+    assert list((tmp_path / "kept").glob("dike/*/*/report.html"))
