@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from lab import Lab
 from lab.experiments import Run, define
@@ -47,49 +48,31 @@ def figures() -> Iterator[Figure]:
 
 def send_times(lab: Lab, folder: str, arrivals: str, at: str, seconds: float = SECONDS) -> Run:
     """A run with measurements late_p25, late_p50, late_p75 (send time after the planned one) and sent (a second)."""
-    return define(
-        {
-            "experiment": "send-times",
-            "title": "How exactly the prober sends",
-            "lab": "textbook",
-            "cache": "warm",
-            "workload": {"names": ["www.example.com"], "rate": f"{RATE}/s", "arrivals": arrivals, "at": at},
-            "phases": {"all_of_it": f"{seconds}s"},
-            "measurements": {**{f"late_{name}": f"{name}(lateness)" for name in QUARTILES}, "sent": "rate(all)"},
-            "expect": ["success(all) >= 90%"],
-        }
-    ).run(lab=lab, folder=folder)
+    work = {"rate": f"{RATE}/s", "arrivals": arrivals, "at": at}
+    measurements = {**{f"late_{name}": f"{name}(lateness)" for name in QUARTILES}, "sent": "rate(all)"}
+    return _run(lab, folder, work, f"{seconds}s", cache="warm", measurements=measurements)
 
 
 def closed(lab: Lab, folder: str, at: str) -> Run:
     """A run with the measurement sent (a second), of what dnsperf can."""
-    return define(
-        {
-            "experiment": "dnsperf",
-            "title": "What dnsperf can",
-            "lab": "textbook",
-            "cache": "warm",
-            "workload": {
-                "names": ["www.example.com"], "arrivals": "closed", "clients": 100, "at": at, "tool": "dnsperf",
-            },
-            "phases": {"all_of_it": "5s"},
-            "measurements": {"sent": "rate(all)"},
-            "expect": ["success(all) >= 90%"],
-        }
-    ).run(lab=lab, folder=folder)  # fmt: skip
+    work = {"arrivals": "closed", "clients": 100, "at": at, "tool": "dnsperf"}
+    return _run(lab, folder, work, "5s", cache="warm", measurements={"sent": "rate(all)"})
 
 
 def virtual(lab: Lab, folder: str, at: str) -> Run:
     """A thousand look-ups in virtual time of a name that lives for as long as the mean time between two of them."""
+    return _run(lab, folder, {"rate": "1/h", "at": at}, "1000 queries", cache="flushed", time="virtual")
+
+
+def _run(lab: Lab, folder: str, work: Mapping[str, Any], length: str, **more: Any) -> Run:
     return define(
         {
-            "experiment": "virtual-time",
-            "title": "What a jump costs",
+            "experiment": "bench",
+            "title": "What the instrument can",
             "lab": "textbook",
-            "time": "virtual",
-            "cache": "flushed",
-            "workload": {"names": ["www.example.com"], "rate": "1/h", "at": at},
-            "phases": {"all_of_it": "1000 queries"},
+            "workload": {"names": ["www.example.com"], **work},
+            "phases": {"all_of_it": length},
             "expect": ["success(all) >= 90%"],
+            **more,
         }
     ).run(lab=lab, folder=folder)
