@@ -207,7 +207,7 @@ def _misused(measure: Measure, call: Call, names: Names, text: str) -> Iterator[
 def _as_text(argument: Expression) -> str:
     """An argument without complaints as measures take it."""
     return (
-        f"{argument.value:.0f}" if isinstance(argument, Number) else argument.text if isinstance(argument, Word) else ""
+        f"{argument.value:g}" if isinstance(argument, Number) else argument.text if isinstance(argument, Word) else ""
     )
 
 

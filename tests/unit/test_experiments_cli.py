@@ -135,12 +135,14 @@ def test_all_are_run_and_the_worst_counts(
         return replace(found, journal=fake_journal().with_trials(trial))
 
     monkeypatch.setattr("lab.experiments.runner.run", run_one)
-    monkeypatch.setattr("lab.experiments.loading.names", lambda: ["tld-outage", "ttl-hit-rate", "dike"])
+    monkeypatch.setattr(
+        "lab.experiments.loading.names", lambda: ["tld-outage", "ttl-hit-rate", "dike", "stale-recheck"]
+    )
     monkeypatch.setenv("DNSLAB_RUNS", str(tmp_path / "kept"))
     monkeypatch.setenv("DNSLAB_LAB", "of-somebody")
     ended, out, _ = dnslab("run", "all", "--quick")
     assert ended == code
     assert asked == [("dike", tmp_path / "kept", True), ("ttl-hit-rate", tmp_path / "kept", True)]
-    assert "without a quick run, and left out: tld-outage" in out
+    assert "left out, as their quick run is longer than 60 s or none: tld-outage, stale-recheck" in out
     assert told in out
     assert list((tmp_path / "kept").glob("dike/*/*/report.html"))

@@ -193,3 +193,8 @@ def test_a_history_is_written_as_it_happens(tmp_path: Path) -> None:
             file.write(entry)
     fake_journal().write(tmp_path)
     assert Run.load(tmp_path).histories[0].phases == history.phases
+
+
+def test_a_time_in_an_expectation_keeps_its_fraction() -> None:
+    found = judged(expect=["within(500ms, baseline) >= 95%", "within(0.1ms, baseline) <= 50%"])
+    assert [finding.outcome for finding in found.findings] == ["held", "held"]
