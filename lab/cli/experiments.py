@@ -60,6 +60,9 @@ def run(
         int | None, typer.Option(min=1, max=1000, help="How often, each time with another seed.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="What the file says for a quick run.")] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=8, help="With `all`: so many at a time; they share the machine.")
+    ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     judge: Annotated[
         Path | None, typer.Option("--judge", metavar="RUN", help="Judge a run again, from its folder.")
@@ -83,10 +86,12 @@ def run(
     if experiment == ALL:
         if param or dry_run or _is_typed(context, "lab"):
             raise BadInput("`run all` runs every file as it is, on labs of its own: no --param, --lab or --dry-run")
-        run_all(folder, seed=seed, repeats=repeats, quick=quick)
+        run_all(folder, seed=seed, repeats=repeats, quick=quick, jobs=jobs)
         return
     from lab.experiments.loading import load
 
+    if jobs > 1:
+        raise BadInput("the trials of one experiment come one after the other; --jobs is for `run all`")
     source = load(experiment)
     how: dict[str, Any] = {"seed": seed, "repeats": repeats, "quick": quick}
     if dry_run:

@@ -1,16 +1,21 @@
-"""run all: every experiment that comes with dnslab, one after the other."""
+"""run all: every experiment that comes with dnslab, one after the other or some at a time."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from lab.cli.output import OUTCOMES, emit, nearby, plain, progress, say
+from lab.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
     from lab.experiments.loading import Source
@@ -21,30 +26,31 @@ ALL = "all"
 
 _LONGEST = 60.0  # seconds, real, of all phases of all trials of one experiment in the quick set
 
+_VIRTUAL = 250.0  # look-ups a second, in virtual time
 
-def run_all(folder: Path, *, quick: bool, **how: Any) -> None:
+
+def run_all(folder: Path, *, quick: bool, jobs: int = 1, **how: Any) -> None:
     """Run them, on labs of their own; a line for each as it ends, and the exit code of the worst.
 
-    `quick`: those whose quick run is one; the others are left out, and named.
+    `quick`: those whose quick run is one; the others are left out, and named. `jobs`: so many at a time, in processes
+    of their own.
     """
     from lab.experiments.journal import EXIT_CODES, worst
     from lab.experiments.loading import load, names
-    from lab.experiments.runner import Labs, run
-    from lab.report import write
 
     begun = time.monotonic()
     found: list[Run] = []
     sources = [load(name) for name in names()]
     left_out = [source.name for source in sources if quick and not _is_quick(source)]
     chosen = [source for source in sources if source.name not in left_out]
-    chosen.sort(key=lambda source: str(source.tree["lab"]))  # one lab serves all that are on the same
-    with Labs() as labs:
-        for number, source in enumerate(chosen, 1):
-            started = time.monotonic()
-            with progress(f"{source.name}, {number} of {len(chosen)}: running, Ctrl-C heals and ends it") as report:
-                found.append(run(source, labs=labs, quick=quick, folder=folder, report=report, **how))
-            write(found[-1].folder)
-            _tell(found[-1], time.monotonic() - started)
+    runs = (
+        _one_by_one(chosen, folder, quick=quick, **how)
+        if jobs == 1
+        else _at_once(chosen, jobs, folder, quick=quick, **how)
+    )
+    for run, seconds in runs:
+        found.append(run)
+        _tell(run, seconds)
     outcome = worst(one.outcome for one in found)
     counts = Counter(one.outcome for one in found)
     told = ", ".join(f"{counts[one]} {one}" for one in OUTCOMES if counts[one])
@@ -58,6 +64,65 @@ def run_all(folder: Path, *, quick: bool, **how: Any) -> None:
     if EXIT_CODES[outcome]:
         sys.stdout.flush()
         raise typer.Exit(EXIT_CODES[outcome])
+
+
+def _one_by_one(chosen: Sequence[Source], folder: Path, *, quick: bool, **how: Any) -> Iterator[tuple[Run, float]]:
+    """Each run and its seconds; one lab serves all that are on the same."""
+    from lab.experiments.runner import Labs, run
+    from lab.report import write
+
+    with Labs() as labs:
+        for number, source in enumerate(sorted(chosen, key=lambda source: str(source.tree["lab"])), 1):
+            started = time.monotonic()
+            with progress(f"{source.name}, {number} of {len(chosen)}: running, Ctrl-C heals and ends it") as report:
+                found = run(source, labs=labs, quick=quick, folder=folder, report=report, **how)
+            write(found.folder)
+            yield found, time.monotonic() - started
+
+
+def _at_once(
+    chosen: Sequence[Source], jobs: int, folder: Path, *, quick: bool, **how: Any
+) -> Iterator[tuple[Run, float]]:
+    """The same, `jobs` at a time, those first that take longest: what is left at the end is short."""
+    from lab.experiments.run import LATEST, Run
+
+    children: list[subprocess.Popen[str]] = []
+    options = [f"--{key}={value}" for key, value in how.items() if value is not None] + ["--quick"] * quick
+
+    def one(source: Source) -> tuple[Run, float]:
+        started = time.monotonic()
+        command = [sys.executable, "-m", "lab.cli", "run", source.name, f"--runs={folder}", *options]
+        # A session of its own: at Ctrl-C it is told once, by us, and has its time to heal.
+        child = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        children.append(child)
+        _, said = child.communicate()
+        if child.returncode not in (0, 1, 2):
+            raise EnvironmentProblem(f"{source.name}: {said.strip() or f'ended with {child.returncode}'}")
+        return Run.load(folder / source.name / LATEST), time.monotonic() - started
+
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="dnslab run")
+    try:
+        with progress(f"{len(chosen)} experiments, {jobs} at a time; Ctrl-C heals and ends them"):
+            runs = [pool.submit(one, source) for source in sorted(chosen, key=lambda one: -_seconds(one, quick=quick))]
+            for done in as_completed(runs):
+                yield done.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT)
+        pool.shutdown(wait=True)
+
+
+def _seconds(source: Source, *, quick: bool) -> float:
+    """How long it takes, roughly."""
+    trials = [cell.experiment for cell in source.cells(quick=quick)]
+    return sum(
+        trial.seconds * (1.0 if trial.time == "real" else (trial.workload.rate or 0.0) / _VIRTUAL) * trial.repeats
+        for trial in trials
+    )
 
 
 def _is_quick(source: Source) -> bool:

@@ -15,6 +15,7 @@ from lab import labs
 from lab.errors import EnvironmentProblem, LabError
 from lab.runtime import base, images, network
 from lab.runtime.engine import connect
+from lab.runtime.lock import locked
 from lab.topology.declaration import Declaration
 
 if TYPE_CHECKING:
@@ -106,12 +107,13 @@ def _network(client: DockerClient) -> Finding:
         {"lab": _PROBE, "zones": {".": {"servers": ["a"]}}, "servers": {"a": "a"}, "hosts": {"h": {"resolvers": ["r"]}}}
     )
     name = f"{_PROBE}-{os.getpid()}"
-    try:
-        subnets = network.create(client.api, name, declaration)
-    except LabError as error:
-        return Finding("missing", "network", f"no internal IPv4 and IPv6 network: {error}", _network_mend())
-    finally:
-        lower(client.api, name)
+    with locked(name):  # or a `gc` of another process takes it for something half made
+        try:
+            subnets = network.create(client.api, name, declaration)
+        except LabError as error:
+            return Finding("missing", "network", f"no internal IPv4 and IPv6 network: {error}", _network_mend())
+        finally:
+            lower(client.api, name)
     return Finding("ok", "network", f"internal, IPv4 and IPv6 (tried {subnets.ipv4} and {subnets.ipv6})")
 
 

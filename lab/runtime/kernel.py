@@ -10,6 +10,7 @@ from lab.errors import EnvironmentProblem
 from lab.runtime import labels
 from lab.runtime.conditioner import CONDITIONER
 from lab.runtime.images import image_reference
+from lab.runtime.owner import owner_mark
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -32,7 +33,7 @@ def examine(api: APIClient) -> dict[str, str] | None:
             image_reference(CONDITIONER.image),
             ["python3", "-m", "agent.kernel"],
             user="0:0",
-            labels={labels.LAB: f"{_LAB}-{os.getpid()}"},
+            labels={labels.LAB: f"{_LAB}-{os.getpid()}", labels.OWNER: owner_mark()},
             host_config=api.create_host_config(
                 network_mode="none",
                 cap_drop=["ALL"],
