@@ -75,6 +75,7 @@ def test_every_measure_is_listed_once(dnslab: Callable[..., Told]) -> None:
         (["run", "--judge", "."], "no run is in"),
         (["run", "all", "--lab", "mine"], "no --param, --lab or --dry-run"),
         (["run", "all", "--param", "how=stop"], "no --param, --lab or --dry-run"),
+        (["run", "tld-outage", "--jobs", "2"], "--jobs is for `run all`"),
         (["experiment", "new", "No Name"], "cannot be the name"),
     ],
 )
