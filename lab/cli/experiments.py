@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lab.cli.library import ALL, run_all
+from lab.cli.library import ALL, run_several
 from lab.cli.options import AsJson, LabName, examples, pairs
 from lab.cli.output import OUTCOMES, Cell, emit, grid, nearby, plain, progress, say
 from lab.errors import BadInput
@@ -30,7 +30,8 @@ def register(app: typer.Typer) -> None:
             ("run tld-outage", "every combination of its parameters, on a lab of its own"),
             ("run tld-outage --param how=stop --seed 7", "one value of a parameter, another seed"),
             ("run my.yaml --dry-run", "what would be done, in words"),
-            ("run all --quick", "all that come with dnslab, one after the other, each as a quick run"),
+            ("run caching distance", "one after the other"),
+            ("run all --quick --jobs 2", "all that come with dnslab, each as a quick run, two at a time"),
             ("run --judge runs/tld-outage/latest", "the verdict again, from the files"),
         )
     )(run)
@@ -45,10 +46,10 @@ def register(app: typer.Typer) -> None:
 
 def run(
     context: typer.Context,
-    experiment: Annotated[
-        str | None,
+    experiments: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="EXPERIMENT", help="One that comes with dnslab, the path of a file, or `all` that come."
+            metavar="EXPERIMENT...", help="One that comes with dnslab, or some, the path of a file, or `all` that come."
         ),
     ] = None,
     param: Annotated[
@@ -61,7 +62,7 @@ def run(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="What the file says for a quick run.")] = False,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, max=8, help="With `all`: so many at a time; they share the machine.")
+        int, typer.Option("--jobs", "-j", min=1, max=8, help="Of several, so many at a time; they share the machine.")
     ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     judge: Annotated[
@@ -81,18 +82,18 @@ def run(
     if judge is not None:
         _end(_judge_again(judge))
         return
-    if experiment is None:
+    if not experiments:
         raise BadInput("which experiment? `dnslab experiment list` lists those that come with dnslab")
-    if experiment == ALL:
+    if len(experiments) > 1 or ALL in experiments:
         if param or dry_run or _is_typed(context, "lab"):
-            raise BadInput("`run all` runs every file as it is, on labs of its own: no --param, --lab or --dry-run")
-        run_all(folder, seed=seed, repeats=repeats, quick=quick, jobs=jobs)
+            raise BadInput("several run as their files say, on labs of their own: no --param, --lab or --dry-run")
+        run_several(experiments, folder, seed=seed, repeats=repeats, quick=quick, jobs=jobs)
         return
     from lab.experiments.loading import load
 
     if jobs > 1:
-        raise BadInput("the trials of one experiment come one after the other; --jobs is for `run all`")
-    source = load(experiment)
+        raise BadInput("the trials of one experiment come one after the other; --jobs is for several experiments")
+    source = load(experiments[0])
     how: dict[str, Any] = {"seed": seed, "repeats": repeats, "quick": quick}
     if dry_run:
         from lab.experiments.runner import plan

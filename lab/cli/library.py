@@ -1,4 +1,4 @@
-"""run all: every experiment that comes with dnslab, one after the other or some at a time."""
+"""run with several experiments, or all that come with dnslab: one after the other, or some at a time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,35 +23,31 @@ if TYPE_CHECKING:
     from lab.experiments.run import Run
 
 ALL = "all"
-"""In place of an experiment: all that come with dnslab."""
+"""In place of experiments: all that come with dnslab."""
 
 _LONGEST = 60.0  # seconds, real, of all phases of all trials of one experiment in the quick set
-
 _VIRTUAL = 250.0  # look-ups a second, in virtual time
 
 
-def run_all(folder: Path, *, quick: bool, jobs: int = 1, **how: Any) -> None:
-    """Run them, on labs of their own; a line for each as it ends, and the exit code of the worst.
+def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: int = 1, **how: Any) -> None:
+    """Run them, on labs of their own; a line for each that is over, and the exit code of the worst.
 
-    `quick`: those whose quick run is one; the others are left out, and named. `jobs`: so many at a time, in processes
-    of their own.
+    Of `ALL` with `quick`, those whose quick run is one; the others are left out, and named. `jobs`: so many at a time,
+    in processes of their own.
     """
     from lab.experiments.journal import EXIT_CODES, worst
     from lab.experiments.loading import load, names
 
     begun = time.monotonic()
+    everything = ALL in experiments
+    sources = [load(name) for name in (names() if everything else dict.fromkeys(experiments))]
+    left_out = [source.name for source in sources if everything and quick and not _is_quick(source)]
+    chosen = _by_lab([source for source in sources if source.name not in left_out], quick=quick)
+    running = _one_by_one if jobs == 1 else _at_once
     found: list[Run] = []
-    sources = [load(name) for name in names()]
-    left_out = [source.name for source in sources if quick and not _is_quick(source)]
-    chosen = [source for source in sources if source.name not in left_out]
-    runs = (
-        _one_by_one(chosen, folder, quick=quick, **how)
-        if jobs == 1
-        else _at_once(chosen, jobs, folder, quick=quick, **how)
-    )
-    for run, seconds in runs:
+    for run in running(chosen, folder, jobs=jobs, quick=quick, **how):
         found.append(run)
-        _tell(run, seconds)
+        _tell(run)
     outcome = worst(one.outcome for one in found)
     counts = Counter(one.outcome for one in found)
     told = ", ".join(f"{counts[one]} {one}" for one in OUTCOMES if counts[one])
@@ -66,32 +63,40 @@ def run_all(folder: Path, *, quick: bool, jobs: int = 1, **how: Any) -> None:
         raise typer.Exit(EXIT_CODES[outcome])
 
 
-def _one_by_one(chosen: Sequence[Source], folder: Path, *, quick: bool, **how: Any) -> Iterator[tuple[Run, float]]:
-    """Each run and its seconds; one lab serves all that are on the same."""
+Groups = Sequence[Sequence["Source"]]
+"""Experiments that declare the same lab, and so can use one after the other."""
+
+
+def _by_lab(sources: Sequence[Source], *, quick: bool) -> Groups:
+    """In groups, those first that take longest: what is left at the end is short."""
+    groups: dict[str, list[Source]] = defaultdict(list)
+    for source in sources:
+        groups[str(source.tree["lab"])].append(source)
+    return sorted(groups.values(), key=lambda group: -sum(_seconds(source, quick=quick) for source in group))
+
+
+def _one_by_one(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any) -> Iterator[Run]:
     from lab.experiments.runner import Labs, run
     from lab.report import write
 
+    sources = [source for group in chosen for source in group]
     with Labs() as labs:
-        for number, source in enumerate(sorted(chosen, key=lambda source: str(source.tree["lab"])), 1):
-            started = time.monotonic()
-            with progress(f"{source.name}, {number} of {len(chosen)}: running, Ctrl-C heals and ends it") as report:
+        for number, source in enumerate(sources, 1):
+            with progress(f"{source.name}, {number} of {len(sources)}: running, Ctrl-C heals and ends it") as report:
                 found = run(source, labs=labs, quick=quick, folder=folder, report=report, **how)
             write(found.folder)
-            yield found, time.monotonic() - started
+            yield found
 
 
-def _at_once(
-    chosen: Sequence[Source], jobs: int, folder: Path, *, quick: bool, **how: Any
-) -> Iterator[tuple[Run, float]]:
-    """The same, `jobs` at a time, those first that take longest: what is left at the end is short."""
+def _at_once(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any) -> Iterator[Run]:
     from lab.experiments.run import LATEST, Run
 
     children: list[subprocess.Popen[str]] = []
     options = [f"--{key}={value}" for key, value in how.items() if value is not None] + ["--quick"] * quick
 
-    def one(source: Source) -> tuple[Run, float]:
-        started = time.monotonic()
-        command = [sys.executable, "-m", "lab.cli", "run", source.name, f"--runs={folder}", *options]
+    def run(group: Sequence[Source]) -> list[Run]:
+        names = [source.name for source in group]
+        command = [sys.executable, "-m", "lab.cli", "run", *names, f"--runs={folder}", *options]
         # A session of its own: at Ctrl-C it is told once, by us, and has its time to heal.
         child = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -99,15 +104,15 @@ def _at_once(
         children.append(child)
         _, said = child.communicate()
         if child.returncode not in (0, 1, 2):
-            raise EnvironmentProblem(f"{source.name}: {said.strip() or f'ended with {child.returncode}'}")
-        return Run.load(folder / source.name / LATEST), time.monotonic() - started
+            raise EnvironmentProblem(f"{', '.join(names)}: {said.strip() or f'ended with {child.returncode}'}")
+        return [Run.load(folder / name / LATEST) for name in names]
 
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="dnslab run")
     try:
-        with progress(f"{len(chosen)} experiments, {jobs} at a time; Ctrl-C heals and ends them"):
-            runs = [pool.submit(one, source) for source in sorted(chosen, key=lambda one: -_seconds(one, quick=quick))]
-            for done in as_completed(runs):
-                yield done.result()
+        count = sum(map(len, chosen))
+        with progress(f"{count} experiments, {jobs} labs at a time; Ctrl-C heals and ends them"):
+            for done in as_completed([pool.submit(run, group) for group in chosen]):
+                yield from done.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in children:
@@ -133,6 +138,7 @@ def _is_quick(source: Source) -> bool:
     return sum(trial.seconds * trial.repeats for trial in trials if trial.time == "real") <= _LONGEST
 
 
-def _tell(run: Run, seconds: float) -> None:
-    outcome, name = run.outcome, plain(run.journal.name)
-    say(f"[{OUTCOMES[outcome]}]{outcome}[/] {name}, {seconds:.0f} s: {plain(run.journal.why)}")
+def _tell(run: Run) -> None:
+    outcome, journal = run.outcome, run.journal
+    seconds = (datetime.fromisoformat(journal.ended) - datetime.fromisoformat(journal.started)).total_seconds()
+    say(f"[{OUTCOMES[outcome]}]{outcome}[/] {plain(journal.name)}, {seconds:.0f} s: {plain(journal.why)}")

@@ -99,6 +99,7 @@ class _Raising:
     images: Mapping[str, str]
     report: Report
     marks: Mapping[str, str]
+    writer: str = ""  # the first host: files go into the volume through it, and the prober runs in it
     missing: int = 0  # containers to be made
     started: int = 0
     ids: dict[str, str] = field(default_factory=dict)  # container of each node
@@ -112,8 +113,7 @@ class _Raising:
         self.links = links.rules(topology)
         wanted = specs(topology, self.images)
         present = self._without_stale(wanted)
-        # Files go into the volume through the first host, and the prober runs in it.
-        writer = topology.hosts[0].name
+        self.writer = topology.hosts[0].name
         missing = sorted((spec for name, spec in wanted.items() if name not in present), key=_urgency)
         self.missing = len(missing)
         self._go_on_unless_interrupted()
@@ -124,12 +124,12 @@ class _Raising:
         self.ids |= {name: container.id for name, container in present.items()}
         try:
             if missing:
-                self._write_files(topology, missing, self._container(wanted[writer]), fresh=not present)
+                self._write_files(topology, missing, self._container(wanted[self.writer]), fresh=not present)
             each(self._start, missing)
             if missing or idle:
                 # Not only on a new network: a Docker that was restarted has opened it again, and stopped every node.
                 seal(self.api, self.lab, self.images[HOST_IMAGE], self.report)
-            self._wait(topology, wanted, self._prober(writer))
+            self._wait(topology, wanted, self._prober())
             self._go_on_unless_interrupted()
             self._declare_links(anew=not present)
             # Readiness went through the caches: what they learnt is nothing a person asked for.
@@ -140,7 +140,7 @@ class _Raising:
             raise
         finally:
             each(lambda node: node.close(), self.caches)
-        return Raised(topology, self._prober(writer), tuple(spec.node.name for spec in missing))
+        return Raised(topology, self._prober(), tuple(spec.node.name for spec in missing))
 
     def _declare_links(self, *, anew: bool) -> None:
         """After the wait for answers: what is slow on purpose is not to look as if it were not ready."""
@@ -210,17 +210,17 @@ class _Raising:
         # What takes a moment to get ready does so while the others start.
         if node.name in self.links:
             links.prepare(self.api, self.lab, node.name)
-        if node.role is Role.HOST and self.prober is None:
-            self._prober(node.name)
+        if node.name == self.writer:
+            self._prober()
         elif node.caches:
             handle = NodeHandle(self.api, self.lab, node, lambda _node: None)
             self.caches.append(handle)
             with suppress(EnvironmentProblem):  # it ended right after its start: the wait for answers says why
                 handle.run("true")
 
-    def _prober(self, host: str) -> Prober:
+    def _prober(self) -> Prober:
         if self.prober is None:
-            self.prober = Prober(self.api, labels.container_name(self.lab, host), host)
+            self.prober = Prober(self.api, labels.container_name(self.lab, self.writer), self.writer)
         return self.prober
 
     def _count(self, node: str) -> None:

@@ -78,6 +78,12 @@ def test_a_name_leads_to_a_connection(lab: Lab, kind: str, family: str) -> None:
     assert seen in {"4": client.addresses[:1], "6": client.addresses[1:], "": client.addresses}[family]
 
 
+def test_questions_are_asked_from_the_first_host(lab: Lab) -> None:
+    with lab.observe("client", "server", "spare") as seen:
+        lab.query("www.example.com")
+    assert {query.sender for query in seen.queries()} == {"client"}
+
+
 def test_whoever_reads_resolv_conf_asks_the_resolvers_of_the_lab(lab: Lab) -> None:
     """As musl, Go and c-ares do; dig is one of them. getaddrinfo is what the echo client goes by."""
     resolver, server = lab.topology.node("resolver"), lab.topology.node("server")
