@@ -20,7 +20,9 @@ lab-status: $(VENV)/core  ## show its nodes
 	@$(DNSLAB) status
 
 test: $(VENV)/dev  ## run the tests, those in tests/lab and tests/plugin on labs of their own, and the quick experiments
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/unit tests/lab tests/plugin
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/unit
+	$(VENV)/bin/python -m pytest tests/lab
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/plugin
 	@$(MAKE) --no-print-directory test-experiments
 
 test-faults: $(VENV)/dev  ## run the tests of faults; they measure times, so they are not part of CI
