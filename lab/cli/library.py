@@ -9,6 +9,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def _one_by_one(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: 
     from lab.report import write
 
     sources = [source for group in chosen for source in group]
-    with Labs() as labs:
+    with closing(Labs()) as labs:
         for number, source in enumerate(sources, 1):
             with progress(f"{source.name}, {number} of {len(sources)}: running, Ctrl-C heals and ends it") as report:
                 found = run(source, labs=labs, quick=quick, folder=folder, report=report, **how)
@@ -121,21 +122,18 @@ def _at_once(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any
         pool.shutdown(wait=True)
 
 
-def _seconds(source: Source, *, quick: bool) -> float:
-    """How long it takes, roughly."""
+def _seconds(source: Source, *, quick: bool, virtual: float = 1 / _VIRTUAL) -> float:
+    """How long it takes, roughly; `virtual`: seconds for a look-up in virtual time."""
     trials = [cell.experiment for cell in source.cells(quick=quick)]
     return sum(
-        trial.seconds * (1.0 if trial.time == "real" else (trial.workload.rate or 0.0) / _VIRTUAL) * trial.repeats
+        trial.seconds * (1.0 if trial.time == "real" else (trial.workload.rate or 0.0) * virtual) * trial.repeats
         for trial in trials
     )
 
 
 def _is_quick(source: Source) -> bool:
     """Whether there is a quick run, and what it waits for in real time is soon over."""
-    if not source.has_quick:
-        return False
-    trials = [cell.experiment for cell in source.cells(quick=True)]
-    return sum(trial.seconds * trial.repeats for trial in trials if trial.time == "real") <= _LONGEST
+    return source.has_quick and _seconds(source, quick=True, virtual=0.0) <= _LONGEST
 
 
 def _tell(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -60,12 +61,8 @@ def images(
     names = sorted({host.IMAGE, CONDITIONER.image, TAP.image, *(program.image for program in programs().values())})
     references = [image_reference(name) for name in (BASE, *names)]
     if build:
-        client = connect()
-        try:
-            with progress("Building images") as report:
-                ensure_images(client, names, report)
-        finally:
-            client.close()
+        with closing(connect()) as client, progress("Building images") as report:
+            ensure_images(client, names, report)
     emit({"images": references}, lambda: say("\n".join(references)))
 
 

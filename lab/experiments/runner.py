@@ -7,7 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,10 +25,6 @@ from lab.runtime.events import Event, Report, silent
 from lab.topology.model import spoken
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from typing_extensions import Self
-
     from lab.lab import Lab
     from lab.topology.declaration import Declaration
 
@@ -103,10 +99,7 @@ def run(
 
 
 class Labs:
-    """Fresh labs for runs, one at a time: the last one is kept for as long as the same is wanted.
-
-    A context manager; at its end none is up.
-    """
+    """Fresh labs for runs, one at a time: the last one is kept for as long as the same is wanted, or until `close`."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -130,14 +123,6 @@ class Labs:
         """Take the lab away."""
         self._lab = self._declared = None
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Runner:
@@ -174,7 +159,7 @@ class _Runner:
         try:
             with HistoryFile(self._place / HISTORY) as file, ExitStack() as stack:
                 source, lab = None, self._lab
-                labs = self._kept or stack.enter_context(Labs())
+                labs = self._kept or stack.enter_context(closing(Labs()))
                 for planned in self._planned:
                     wanted = planned.cell.experiment.lab
                     if self._lab is None and wanted != source:

@@ -7,7 +7,7 @@ due while something real goes on is late, and its `sent` says so. A jump takes a
 nobody's latency: that counts from when the look-up was sent. The prober tells when it moved the clock, and by how much,
 and by that alone messages and look-ups are dated.
 
-Some programs (Unbound is one) read the clock once for all the packets that they find waiting at a socket, so one that
+Some programs read the clock once for all the packets that they find waiting at a socket, so one that
 follows an answer too closely would be handled at the time of the answer. Resolvers are therefore asked something at
 their other address, which is another socket, before each jump: when that is answered they have looked again.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -77,11 +77,9 @@ def story_of(seen: Observation, answer: Answer, caches: Mapping[str, Sequence[Re
             " begin to look before it is asked, at the host or at what it asks"
         )
     begin, end = _span(answer, messages, asked)
-    inside = [message for message in messages if begin <= message.time < end]
-    events = [event for event in seen.events if begin <= event.time < end]
-    told = tell(seen.topology, answer.query.name, type, answer.host, inside, events, begin + answer.latency)
-    told = replace(told, answer=answer, learnt=learnt(told.steps), dropped=sum(seen.dropped.values()))
-    return replace(told, cache=contributions(told, caches or {}))
+    question = answer.query.name, type, answer.host
+    told = _told(seen, question, messages, seen.events, begin, end, begin + answer.latency, caches)
+    return replace(told, answer=answer)
 
 
 def stories_of(seen: Observation, last: int, at: Collection[str] | None = None) -> list[Story]:
@@ -112,12 +110,27 @@ def _story(
     """The story of a question, up to the next one of its kind."""
     first, final = question[0], question[-1]
     end = next((other[0].sent for other in later if _same(other[0], first)), float("inf"))
-    inside = [message for message in messages if first.sent <= message.time < end]
-    during = [event for event in events if first.sent <= event.time < end]
     until = final.ended or min(end, time.time())
-    told = tell(seen.topology, first.query.name, first.type, first.client, inside, during, until)
+    question_of = first.query.name, first.type, first.client
+    return _told(seen, question_of, messages, events, first.sent, end, until)
+
+
+def _told(
+    seen: Observation,
+    question: tuple[str, str, str],
+    messages: Iterable[Message],
+    events: Iterable[TransportEvent],
+    begin: float,
+    end: float,
+    until: float,
+    caches: Mapping[str, Sequence[ResourceRecord]] | None = None,
+) -> Story:
+    """The story of a question (name, type, host) from what was seen from `begin` to `end`; see `tell` for `until`."""
+    inside = [message for message in messages if begin <= message.time < end]
+    during = [event for event in events if begin <= event.time < end]
+    told = tell(seen.topology, *question, inside, during, until)
     told = replace(told, learnt=learnt(told.steps), dropped=sum(seen.dropped.values()))
-    return replace(told, cache=contributions(told, {}))
+    return replace(told, cache=contributions(told, caches or {}))
 
 
 def _same(one: Asked, other: Asked) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lab.agent.conditions import Rule, State
 from lab.errors import LabError
-from lab.runtime import helper, labels
+from lab.runtime import containers, helper, labels
 from lab.runtime.conditioner import CONDITIONER, Conditioner
 from lab.runtime.parallel import each
 
@@ -213,13 +213,7 @@ class _Link:
 
     def _node_life(self) -> str:
         """When the node was started; empty while it does not run."""
-        from docker.errors import NotFound
-
-        try:
-            state = self._api.inspect_container(labels.container_name(self._lab, self._node))["State"]
-        except NotFound:
-            return ""
-        return str(state["StartedAt"]) if state["Running"] else ""
+        return containers.life(self._api, labels.container_name(self._lab, self._node))
 
     def _ended(self, state: State, _why: str) -> None:
         self._wanted.pop(state.rule.id, None)

@@ -144,7 +144,7 @@ class RunningLab:
         Raises `EnvironmentProblem` after `patience` seconds, with what was not answered.
         """
         wait_ready(
-            self.prober(), checks(self.topology, self.topology.nodes.values(), resolution=False), _nothing, patience
+            self.prober(), checks(self.topology, self.topology.nodes.values(), resolution=False), lambda: None, patience
         )
 
     def mend(self) -> tuple[str, ...]:
@@ -360,7 +360,3 @@ def checked_name(name: str) -> str:
     if not re.fullmatch(LABEL, name):
         raise BadInput(f"{name!r} cannot be the name of a lab: lower-case letters, digits and hyphens, at most 42")
     return name
-
-
-def _nothing() -> None:
-    """There is nothing to look at between two rounds."""

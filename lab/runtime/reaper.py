@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 _DONE = b"done\n"
 _PATIENCE = 600.0  # seconds: for a Docker that is being restarted
@@ -85,11 +85,8 @@ def reap() -> None:
     settled = time.monotonic() + _SETTLED
     while time.monotonic() < min(give_up, settled):
         try:
-            client = connect()
-            try:
+            with closing(connect()) as client:
                 found = collect_labs(client.api)
-            finally:
-                client.close()
         except (LabError, OSError):
             found = ("unknown",)  # Docker does not answer
         if found:

@@ -31,8 +31,7 @@ class Tap:
 
     `arrived` is called from a thread of its own with the frames as they come, and `ended`, once, with the reason, when
     no more can come because the node was stopped, or its helper. `prompt`: each frame at once, though that costs more
-    than to gather them for a moment. Raises `EnvironmentProblem`, for one when the node
-    does not run.
+    than to gather them for a moment. Raises `EnvironmentProblem`, for one when the node does not run.
     """
 
     def __init__(

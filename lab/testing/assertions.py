@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from lab.errors import BadInput, LabError
 from lab.lab import Lab
 from lab.node import Node
-from lab.testing.undertest import LabUnderTest
+from lab.testing.undertest import LabUnderTest, askers
 from lab.units import show_time, time
 
 if TYPE_CHECKING:
@@ -140,10 +140,8 @@ def assert_latency(
         raise BadInput("assert_latency: say below=..., above=..., or both")
     most = float("inf") if below is None else _seconds(below, "below")
     least = 0.0 if above is None else _seconds(above, "above")
-    taken: list[float] = []
-    for _ in range(samples - 1):
-        lab, asked_how = _subject(where, how)
-        taken.append(lab.query(name, type, **asked_how).latency)
+    lab, asked_how = _subject(where, how)
+    taken = [lab.query(name, type, **asked_how).latency for _ in range(samples - 1)]
     with _asking(where, name, type, how) as asked:
         taken = sorted([*taken, asked.answer.latency])
         median = taken[len(taken) // 2]
@@ -198,8 +196,7 @@ def _asking(where: Where, name: str, type: str, how: How) -> Iterator[_Asked]:
             return
         yield _Asked(lab.query(name, type, **asked_how), seen)
         return
-    watched = [node.name for node in (*lab.topology.hosts, *lab.topology.resolvers)]
-    with lab.observe(*watched) as seen:
+    with lab.observe(*askers(lab)) as seen:
         yield _Asked(lab.query(name, type, **asked_how), seen)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import cache
 
 from lab.errors import BadInput, LabError
@@ -35,11 +36,8 @@ def lacking(need: str) -> str:
     if need not in ("nfqueue", "redirect", "packet"):
         return ""
     try:
-        client = connect()
-        try:
+        with closing(connect()) as client:
             found = kernel.examine(client.api)
-        finally:
-            client.close()
     except LabError:
         return ""
     return (found or {}).get(need, "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from lab.runtime import labels, memory
@@ -46,11 +46,6 @@ class Pool:
             self._labs[key] = self._share(declaration) if shared else self._make(declaration)
         return self._labs[key]
 
-    @property
-    def labs(self) -> list[LabUnderTest]:
-        """Those that are up."""
-        return list(self._labs.values())
-
     def close(self) -> None:
         """Take down what this process made, and let go of what it shares."""
         self._labs.clear()
@@ -73,20 +68,14 @@ class Pool:
 
 def _tidy() -> None:
     """Remove labs whose owners are dead: those of runs of which the reaper was killed too. Raises `LabError`."""
-    client = connect()
-    try:
+    with closing(connect()) as client:
         collect_labs(client.api)
-    finally:
-        client.close()
 
 
 def take_down(run: str) -> None:
     """Take down the labs that the workers of a run have shared. Raises `LabError`."""
-    client = connect()
-    try:
+    with closing(connect()) as client:
         shared = [lab for lab in memory.labs(client.api) if lab.endswith(f"-{run}-{_SHARED}")]
-    finally:
-        client.close()
     with uninterrupted():
         for lab in shared:
             SharedLab.down(lab)

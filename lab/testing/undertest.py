@@ -46,9 +46,8 @@ class LabUnderTest(Lab):
                 raise EnvironmentProblem(self._blind)
             from lab.observe.observation import Observation
 
-            watched = [node.name for node in (*self.topology.hosts, *self.topology.resolvers)]
             try:
-                self._seen = Observation(self, watched, keep=True).start()
+                self._seen = Observation(self, askers(self), keep=True).start()
             except EnvironmentProblem as error:
                 self._blind = str(error)
                 raise
@@ -113,3 +112,8 @@ class LabUnderTest(Lab):
         from lab.faults.active import active
 
         return [fault.words for fault in active(self)]
+
+
+def askers(lab: Lab) -> list[str]:
+    """The nodes that ask for names, hosts and resolvers: where they are watched, every story can be told."""
+    return [node.name for node in (*lab.topology.hosts, *lab.topology.resolvers)]
