@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from lab.cli.options import LAB_VARIABLE
 from lab.cli.output import OUTCOMES, emit, nearby, plain, progress, say
 from lab.errors import EnvironmentProblem
 
@@ -97,10 +99,16 @@ def _at_once(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any
 
     def run(group: Sequence[Source]) -> list[Run]:
         names = [source.name for source in group]
-        command = [sys.executable, "-m", "lab.cli", "run", *names, f"--runs={folder}", *options]
+        files = [source.file for source in group]  # one of one's own may be called as one that comes with dnslab
+        command = [sys.executable, "-m", "lab.cli", "run", *files, f"--runs={folder}", *options]
         # A session of its own: at Ctrl-C it is told once, by us, and has its time to heal.
         child = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name != LAB_VARIABLE},
         )
         children.append(child)
         _, said = child.communicate()

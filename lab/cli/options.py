@@ -10,6 +10,9 @@ import typer
 from lab.cli.output import Wanted
 from lab.errors import BadInput
 
+LAB_VARIABLE = "DNSLAB_LAB"
+"""In the environment: which lab, as with --lab."""
+
 
 def _json(value: bool) -> bool:
     Wanted.json = value
@@ -28,7 +31,7 @@ Debug = Annotated[
 ]
 LabName = Annotated[
     str | None,
-    typer.Option("--lab", "-l", metavar="LAB", envvar="DNSLAB_LAB", help="Which lab, when several are up."),
+    typer.Option("--lab", "-l", metavar="LAB", envvar=LAB_VARIABLE, help="Which lab, when several are up."),
 ]
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="Node name, its name in the DNS, or its address.")]
 Source = Annotated[

@@ -6,6 +6,7 @@ import hashlib
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
+from lab.errors import EnvironmentProblem
 from lab.runtime import labels, memory
 from lab.runtime.engine import connect
 from lab.runtime.gc import collect_labs
@@ -73,8 +74,15 @@ def _tidy() -> None:
 
 
 def take_down(run: str) -> None:
-    """Take down the labs that the workers of a run have shared. Raises `LabError`."""
-    with closing(connect()) as client:
+    """Take down the labs that the workers of a run have shared; without Docker they cannot have made any.
+
+    Raises `EnvironmentProblem` when one does not go.
+    """
+    try:
+        client = connect()
+    except EnvironmentProblem:
+        return
+    with closing(client):
         shared = [lab for lab in memory.labs(client.api) if lab.endswith(f"-{run}-{_SHARED}")]
     with uninterrupted():
         for lab in shared:

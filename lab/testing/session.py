@@ -6,15 +6,13 @@ import os
 import select
 import signal
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from lab.errors import LabError
 
 if TYPE_CHECKING:
     from lab.testing.choosing import Choice
@@ -54,8 +52,7 @@ class Session:
         if self.owner and not self.worker:
             from lab.testing.pool import take_down
 
-            with suppress(LabError):  # without Docker nothing can have been made
-                take_down(self.run)
+            take_down(self.run)
         self._open.close()
 
     @cached_property

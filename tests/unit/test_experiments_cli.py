@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.cli.main import run
-from lab.experiments.journal import Outcome
-from lab.experiments.loading import Source
+from lab.experiments.journal import EXIT_CODES, Outcome
+from lab.experiments.loading import Source, load
 from lab.experiments.run import Run
 from tests.fakerun import fake_journal, fake_run, fake_trial
 
@@ -148,3 +148,33 @@ def test_all_are_run_and_the_worst_counts(
     assert "left out, as their quick run is longer than 60 s or none: tld-outage, stale-recheck" in out
     assert told in out
     assert list((tmp_path / "kept").glob("dike/*/*/report.html"))
+
+
+def test_what_runs_beside_others_is_the_file_that_was_meant(
+    dnslab: Callable[..., Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the one of the library that is called the same, nor on the lab that somebody works with."""
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(load("dike").text.replace("labs/dike.yaml", str(Path(load("dike").file).parent / "labs/dike.yaml")))
+    started: list[tuple[list[str], Mapping[str, str]]] = []
+
+    class Child:
+        returncode = 0
+
+        def __init__(self, command: list[str], *, env: Mapping[str, str], **_: object) -> None:
+            started.append((command, env))
+
+        def communicate(self) -> tuple[None, str]:
+            return None, ""
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr("lab.cli.library.subprocess.Popen", Child)
+    found = fake_run(tmp_path / "found")
+    monkeypatch.setattr(Run, "load", lambda _folder: found)
+    monkeypatch.setenv("DNSLAB_LAB", "of-somebody")
+    ended, _, said = dnslab("run", str(mine), "root-bypass", "--jobs", "2", "--runs", str(tmp_path / "kept"))
+    assert ended == EXIT_CODES[found.outcome], said
+    assert sorted(command[4] for command, _ in started) == sorted([str(mine), load("root-bypass").file])
+    assert not any("DNSLAB_LAB" in env for _, env in started)
