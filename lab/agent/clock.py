@@ -4,6 +4,7 @@ The nodes' programs have their file mapped into memory, so a step is one memory 
 """
 
 import mmap
+import os
 import struct
 import time
 from collections.abc import Mapping
@@ -30,12 +31,12 @@ class Clock:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        # Name of a node -> inode and mapping. In virtual time each look-up is a step of all nodes.
+        self._mapped: dict[str, tuple[int, mmap.mmap]] = {}
 
     def read(self) -> dict[str, int]:
         """Return each node's offset in nanoseconds. Raises ClockError if a file is not a clock, or OSError."""
-        if not self._directory.is_dir():
-            return {}
-        return {path.name: self._offset(path) for path in sorted(self._directory.iterdir()) if path.is_file()}
+        return {node: int(_OFFSET.unpack_from(memory)[0]) for node, memory in self._files().items()}
 
     def set(self, offsets: Mapping[str, int], *, force: bool = False) -> None:
         """Set the offsets, nanoseconds, of some nodes: of all or, if one is refused, of none.
@@ -56,8 +57,7 @@ class Clock:
                     "restart or flush the node's programs and use force"
                 )
         for node, offset in offsets.items():
-            with (self._directory / node).open("r+b") as file, mmap.mmap(file.fileno(), _OFFSET.size) as memory:
-                _OFFSET.pack_into(memory, 0, offset)
+            _OFFSET.pack_into(self._mapped[node][1], 0, offset)
 
     def forward(self, to: float) -> Step | None:
         """Move all nodes on by the same step, so that the one furthest ahead is at `to`, seconds since 1970.
@@ -71,13 +71,24 @@ class Clock:
         self.set({node: offset + step for node, offset in present.items()})
         return Step(time.time(), step / 1e9)
 
-    @staticmethod
-    def _offset(path: Path) -> int:
-        data = path.read_bytes()
-        if len(data) != _OFFSET.size:
-            raise ClockError(f"{path} is not a clock: it has {len(data)} octets, not {_OFFSET.size}")
-        (offset,) = _OFFSET.unpack(data)
-        return int(offset)
+    def _files(self) -> dict[str, mmap.mmap]:
+        """The clock of each node, in memory; a file that has taken the place of another is mapped anew."""
+        if not self._directory.is_dir():
+            return {}
+        with os.scandir(self._directory) as entries:
+            files = sorted((entry.name, entry.inode()) for entry in entries if entry.is_file())
+        for node, inode in files:
+            if self._mapped.get(node, (None,))[0] != inode:
+                self._mapped[node] = inode, _map(self._directory / node)
+        return {node: self._mapped[node][1] for node, _ in files}
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != _OFFSET.size:
+            raise ClockError(f"{path} is not a clock: it has {size} octets, not {_OFFSET.size}")
+        return mmap.mmap(file.fileno(), _OFFSET.size)
 
 
 def wall(monotonic: float) -> float:

@@ -29,6 +29,16 @@ def test_a_step_is_seen_through_a_mapping_made_before(directory):
         assert struct.unpack("q", memory[:8]) == (5,)
 
 
+def test_a_file_that_takes_the_place_of_another_is_read_and_written(directory):
+    clock = Clock(directory)
+    clock.set({"resolver-1": 5})
+    (directory / "new").write_bytes(struct.pack("q", 7))
+    (directory / "new").rename(directory / "resolver-1")
+    assert clock.read() == {"resolver-1": 7, "resolver-2": 0}
+    clock.set({"resolver-1": 9})
+    assert struct.unpack("q", (directory / "resolver-1").read_bytes()) == (9,)
+
+
 def test_it_only_goes_forward_unless_forced(directory):
     clock = Clock(directory)
     clock.set({"resolver-1": 10})
