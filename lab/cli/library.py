@@ -72,10 +72,16 @@ Groups = Sequence[Sequence["Source"]]
 
 def _by_lab(sources: Sequence[Source], *, quick: bool) -> Groups:
     """In groups, those first that take longest: what is left at the end is short."""
-    groups: dict[str, list[Source]] = defaultdict(list)
+    groups: dict[tuple[str, bool], list[Source]] = defaultdict(list)
     for source in sources:
-        groups[str(source.tree["lab"])].append(source)
+        groups[str(source.tree["lab"]), _is_alone(source)].append(source)
     return sorted(groups.values(), key=lambda group: -sum(_seconds(source, quick=quick) for source in group))
+
+
+def _one_after_the_other(chosen: Groups) -> Sequence[Groups]:
+    """What may run at a time, and what before it: what is to be alone has the machine while it is idle."""
+    alone = [group for group in chosen if _is_alone(group[0])]
+    return [*([group] for group in alone), [group for group in chosen if group not in alone]]
 
 
 def _one_by_one(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any) -> Iterator[Run]:
@@ -120,8 +126,9 @@ def _at_once(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any
     try:
         count = sum(map(len, chosen))
         with progress(f"{count} experiments, {jobs} labs at a time; Ctrl-C heals and ends them"):
-            for done in as_completed([pool.submit(run, group) for group in chosen]):
-                yield from done.result()
+            for together in _one_after_the_other(chosen):
+                for done in as_completed([pool.submit(run, group) for group in together]):
+                    yield from done.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in children:
@@ -137,6 +144,10 @@ def _seconds(source: Source, *, quick: bool, virtual: float = 1 / _VIRTUAL) -> f
         trial.seconds * (1.0 if trial.time == "real" else (trial.workload.rate or 0.0) * virtual) * trial.repeats
         for trial in trials
     )
+
+
+def _is_alone(source: Source) -> bool:
+    return source.tree.get("alone") is True
 
 
 def _is_quick(source: Source) -> bool:

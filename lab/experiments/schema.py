@@ -209,6 +209,7 @@ class Experiment(Strict):
     parameters: dict[Identifier, Values] = Field(default_factory=dict)  # every combination is run
     cases: tuple[dict[Identifier, Any], ...] = ()  # combinations of more parameters, one by one
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    alone: bool = False  # it measures the machine: of several that run at a time, none runs beside it
     workload: Workload
     phases: dict[Annotated[str, AfterValidator(_phase_name)], PhaseLength] = Field(min_length=1)
     steady_state: tuple[Expectation, ...] = ()

@@ -178,3 +178,34 @@ def test_what_runs_beside_others_is_the_file_that_was_meant(
     assert ended == EXIT_CODES[found.outcome], said
     assert sorted(command[4] for command, _ in started) == sorted([str(mine), load("root-bypass").file])
     assert not any("DNSLAB_LAB" in env for _, env in started)
+
+
+def test_what_measures_the_machine_runs_before_the_others_and_alone(
+    dnslab: Callable[..., Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going: set[str] = set()
+    beside: dict[str, set[str]] = {}
+
+    class Child:
+        returncode = 0
+
+        def __init__(self, command: list[str], **_: object) -> None:
+            self._name = Path(command[4]).stem
+            beside[self._name] = set(going)
+            going.add(self._name)
+
+        def communicate(self) -> tuple[None, str]:
+            going.remove(self._name)
+            return None, ""
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr("lab.cli.library.subprocess.Popen", Child)
+    found = fake_run(tmp_path / "found")
+    monkeypatch.setattr(Run, "load", lambda _folder: found)
+    dnslab("run", "single-point-of-failure", "dike", "calibration", "--jobs", "3", "--runs", str(tmp_path / "kept"))
+    assert next(iter(beside)) == "calibration"
+    assert beside.keys() == {"calibration", "dike", "single-point-of-failure"}
+    assert beside["calibration"] == set()
+    assert not any("calibration" in others for others in beside.values())
