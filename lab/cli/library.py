@@ -31,12 +31,16 @@ ALL = "all"
 _LONGEST = 60.0  # seconds, real, of all phases of all trials of one experiment in the quick set
 _VIRTUAL = 250.0  # look-ups a second, in virtual time
 
+_FAILED = "failed"  # it could not go on, so there is no outcome
+_STYLES: dict[str, str] = {_FAILED: "bold red", **OUTCOMES}
+
 
 def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: int = 1, **how: Any) -> None:
     """Run them, on labs of their own; a line for each that is over, and the exit code of the worst.
 
     Of `ALL` with `quick`, those whose quick run is one; the others are left out, and named. `jobs`: so many at a time,
-    in processes of their own.
+    in processes of their own. One that cannot go on does not keep the others from it; the exit code then is that of
+    `EnvironmentProblem`.
     """
     from lab.experiments.journal import EXIT_CODES, worst
     from lab.experiments.loading import load, names
@@ -51,19 +55,20 @@ def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: 
     for run in running(chosen, folder, jobs=jobs, quick=quick, **how):
         found.append(run)
         _tell(run)
-    outcome = worst(one.outcome for one in found)
-    counts = Counter(one.outcome for one in found)
-    told = ", ".join(f"{counts[one]} {one}" for one in OUTCOMES if counts[one])
+    failed = any(one.journal.problem for one in found)
+    outcome = _FAILED if failed else worst(one.outcome for one in found)
+    counts = Counter(map(_outcome, found))
+    told = ", ".join(f"{counts[one]} {one}" for one in _STYLES if counts[one])
     took = time.monotonic() - begun
     if left_out:
         say(f"[dim]left out, as their quick run is longer than {_LONGEST:g} s or none: {', '.join(left_out)}[/]")
     emit(
         [{"run": str(one.folder), **one.journal.to_json()} for one in found],
-        lambda: say(f"[{OUTCOMES[outcome]}]{outcome}[/]: {told} in {took / 60:.1f} min; {plain(nearby(folder))}"),
+        lambda: say(f"[{_STYLES[outcome]}]{outcome}[/]: {told} in {took / 60:.1f} min; {plain(nearby(folder))}"),
     )
-    if EXIT_CODES[outcome]:
+    if code := EnvironmentProblem.exit_code if failed else EXIT_CODES[worst(one.outcome for one in found)]:
         sys.stdout.flush()
-        raise typer.Exit(EXIT_CODES[outcome])
+        raise typer.Exit(code)
 
 
 Groups = Sequence[Sequence["Source"]]
@@ -85,6 +90,7 @@ def _one_after_the_other(chosen: Groups) -> Sequence[Groups]:
 
 
 def _one_by_one(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any) -> Iterator[Run]:
+    from lab.experiments.run import LATEST, Run
     from lab.experiments.runner import Labs, run
     from lab.report import write
 
@@ -92,7 +98,11 @@ def _one_by_one(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: 
     with closing(Labs()) as labs:
         for number, source in enumerate(sources, 1):
             with progress(f"{source.name}, {number} of {len(sources)}: running, Ctrl-C heals and ends it") as report:
-                found = run(source, labs=labs, quick=quick, folder=folder, report=report, **how)
+                try:
+                    found = run(source, labs=labs, quick=quick, folder=folder, report=report, **how)
+                except EnvironmentProblem:  # its journal has it; the lab may be the reason
+                    labs.close()
+                    found = Run.load(folder / source.name / LATEST)
             write(found.folder)
             yield found
 
@@ -118,7 +128,7 @@ def _at_once(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any
         )
         children.append(child)
         _, said = child.communicate()
-        if child.returncode not in (0, 1, 2):
+        if child.returncode not in (0, 1, 2, EnvironmentProblem.exit_code):
             raise EnvironmentProblem(f"{', '.join(names)}: {said.strip() or f'ended with {child.returncode}'}")
         return [Run.load(folder / name / LATEST) for name in names]
 
@@ -155,7 +165,11 @@ def _is_quick(source: Source) -> bool:
     return source.has_quick and _seconds(source, quick=True, virtual=0.0) <= _LONGEST
 
 
+def _outcome(run: Run) -> str:
+    return _FAILED if run.journal.problem else run.outcome
+
+
 def _tell(run: Run) -> None:
-    outcome, journal = run.outcome, run.journal
+    outcome, journal = _outcome(run), run.journal
     seconds = (datetime.fromisoformat(journal.ended) - datetime.fromisoformat(journal.started)).total_seconds()
-    say(f"[{OUTCOMES[outcome]}]{outcome}[/] {plain(journal.name)}, {seconds:.0f} s: {plain(journal.why)}")
+    say(f"[{_STYLES[outcome]}]{outcome}[/] {plain(journal.name)}, {seconds:.0f} s: {plain(journal.why)}")

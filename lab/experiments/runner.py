@@ -157,6 +157,7 @@ class _Runner:
     def run(self) -> Run:
         self._write()
         try:
+            self._prepare()
             with HistoryFile(self._place / HISTORY) as file, ExitStack() as stack:
                 source, lab = None, self._lab
                 labs = self._kept or stack.enter_context(closing(Labs()))
@@ -181,6 +182,15 @@ class _Runner:
             self.journal = replace(self.journal, ended=_now())
             self._write()
         return Run(self._place, self.journal)
+
+    def _prepare(self) -> None:
+        """Have the images of what watches and what breaks made: no workload waits while a fault is injected."""
+        from lab.runtime.conditioner import CONDITIONER
+        from lab.runtime.helper import prepare
+        from lab.runtime.tap import TAP
+
+        breaks = any(planned.cell.experiment.method for planned in self._planned)
+        prepare([TAP, CONDITIONER] if breaks else [TAP], self._report)
 
     def _trial(self, lab: Lab, planned: Planned, file: HistoryFile) -> None:
         from lab.experiments.trial import Conductor

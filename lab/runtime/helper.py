@@ -6,7 +6,8 @@ It is spoken to over one kept stream, one JSON object a line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from lab.agent import protocol
 from lab.errors import EnvironmentProblem
 from lab.runtime import labels
 from lab.runtime.engine import connect
+from lab.runtime.events import Report, silent
 from lab.runtime.images import ensure_images, image_reference
 from lab.runtime.stream import Stream, StreamClosed
 
@@ -58,6 +60,15 @@ def start(api: APIClient, lab: str, node: str, helper: Helper) -> None:
         _create(api, lab, node, helper)
     except _NotYet:
         return  # somebody else has, or a former one is about to go: `attach` sees to that
+
+
+def prepare(helpers: Iterable[Helper], report: Report = silent) -> None:
+    """See that the images of helpers are there; half a minute on a machine on which none has run before.
+
+    For who cannot wait for that at their first use. Raises `EnvironmentProblem`.
+    """
+    with closing(connect()) as client:
+        ensure_images(client, [helper.image for helper in helpers], report)
 
 
 def attach(api: APIClient, lab: str, node: str, helper: Helper) -> Stream:
@@ -125,7 +136,7 @@ def _create(api: APIClient, lab: str, node: str, helper: Helper) -> None:
         try:
             create()
         except ImageNotFound:  # asked for when it is missing, and not each time: to look takes Docker longer
-            _build(helper)
+            prepare([helper])
             create()
         api.start(container)
     except NotFound:
@@ -151,14 +162,6 @@ def _clear_away(api: APIClient, container: str) -> None:
             api.remove_container(container)
     except APIError:
         return  # gone, or somebody else has started it: both are fine
-
-
-def _build(helper: Helper) -> None:
-    client = connect()
-    try:
-        ensure_images(client, [helper.image])
-    finally:
-        client.close()
 
 
 def _log(api: APIClient, container: str) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.cli.main import run
+from lab.errors import EnvironmentProblem
 from lab.experiments.journal import EXIT_CODES, Outcome
 from lab.experiments.loading import Source, load
-from lab.experiments.run import Run
+from lab.experiments.run import HISTORY, LATEST, Run
 from tests.fakerun import fake_journal, fake_run, fake_trial
 
 Told = tuple[int, str, str]
@@ -148,6 +150,46 @@ def test_all_are_run_and_the_worst_counts(
     assert "left out, as their quick run is longer than 60 s or none: tld-outage, stale-recheck" in out
     assert told in out
     assert list((tmp_path / "kept").glob("dike/*/*/report.html"))
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_one_that_cannot_go_on_does_not_keep_the_others_from_it(
+    jobs: str, dnslab: Callable[..., Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = {
+        "dike": replace(fake_journal(), name="dike", problem="the network is full"),
+        "root-bypass": replace(fake_journal(), name="root-bypass"),
+    }
+
+    def run_one(source: Source, *, folder: Path, **_: object) -> Run:
+        place = folder / source.name / LATEST
+        place.mkdir(parents=True)
+        (place / HISTORY).touch()
+        runs[source.name].write(place)
+        if runs[source.name].problem:
+            raise EnvironmentProblem(runs[source.name].problem)
+        return Run.load(place)
+
+    class Child:
+        def __init__(self, command: list[str], **_: object) -> None:
+            self.returncode = 3 if "dike" in command[4] else 0
+            with suppress(EnvironmentProblem):
+                run_one(load(command[4]), folder=tmp_path / "kept")
+
+        def communicate(self) -> tuple[None, str]:
+            return None, "dnslab: the network is full"
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr("lab.experiments.runner.run", run_one)
+    monkeypatch.setattr("lab.cli.library.subprocess.Popen", Child)
+    ended, out, _ = dnslab("run", "dike", "root-bypass", "--jobs", jobs, "--runs", str(tmp_path / "kept"))
+    assert ended == EnvironmentProblem.exit_code
+    assert "failed dike, " in out
+    assert ": the network is full" in out
+    assert "deviated root-bypass, " in out
+    assert "failed: 1 failed, 1 deviated in " in out
 
 
 def test_what_runs_beside_others_is_the_file_that_was_meant(
