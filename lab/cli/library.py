@@ -32,7 +32,7 @@ _LONGEST = 60.0  # seconds, real, of all phases of all trials of one experiment 
 _VIRTUAL = 250.0  # look-ups a second, in virtual time
 
 _FAILED = "failed"  # it could not go on, so there is no outcome
-_STYLES: dict[str, str] = {_FAILED: "bold red", **OUTCOMES}
+_STYLES = {_FAILED: "bold red", **{str(outcome): style for outcome, style in OUTCOMES.items()}}
 
 
 def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: int = 1, **how: Any) -> None:
