@@ -150,6 +150,37 @@ def test_an_unknown_node_is_named_with_the_nearest() -> None:
         plan(TEXTBOOK, "blackhole", "gtdl-1", {})
 
 
+@pytest.mark.parametrize(
+    ("node", "how", "advice"),
+    [
+        ("host", {}, "what host is sent by resolver-1 are answers.* `direction` out or both"),
+        ("host", {"to": "resolver-2"}, "sent by resolver-2"),
+        ("host", {"transport": "tcp", "direction": "in"}, "`direction` out or both"),
+        (["gtld-1", "host"], {}, "what host is sent"),
+        (NODE, {"direction": "out"}, "sends to host are answers.* `direction` in or both, or with `to` a server"),
+        ("resolver-1", {"direction": "out", "to": "host"}, "sends to host are answers"),
+    ],
+)
+def test_a_refusal_that_nobody_would_notice_is_bad_input(node: str, how: dict[str, Any], advice: str) -> None:
+    with pytest.raises(BadInput, match=advice):
+        plan(TEXTBOOK, "reject", node, how)
+
+
+@pytest.mark.parametrize(
+    ("node", "how"),
+    [
+        (NODE, {}),
+        ("resolver-1", {"to": "host"}),
+        ("resolver-1", {"direction": "out", "to": "root"}),
+        ("resolver-1", {"direction": "both", "to": "host"}),
+        ("host", {"direction": "out"}),
+        ("host", {"direction": "both"}),
+    ],
+)
+def test_queries_can_be_refused_by_either_end(node: str, how: dict[str, Any]) -> None:
+    assert "is refused" in plan(TEXTBOOK, "reject", node, how).describe()
+
+
 def words(**how: Any) -> str:
     return planned("latency", delay="80ms", **how).describe()
 
