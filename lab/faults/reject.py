@@ -30,7 +30,7 @@ class RejectKind(LinkKind):
         return made
 
     def _must_meet_queries(self, topology: Topology, node: Node, options: Options) -> None:
-        """Who is refused an answer's delivery is a server, which does not care; who waits for it sees silence."""
+        """A server whose answer is refused does not care, and who waits for it sees silence."""
         direction = options.direction or self.direction
         ends = pair(topology, node, options.to, DIRECTIONS[direction], any_answer=True)
         if direction == "in" and ends.asker is node:

@@ -145,6 +145,12 @@ def test_bad_input_comes_with_advice(name: str, how: dict[str, Any], advice: str
         planned(name, **how)
 
 
+def test_no_share_is_advised_that_cannot_be() -> None:
+    with pytest.raises(BadInput) as caught:
+        planned("loss", share="200%")
+    assert "did you mean" not in str(caught.value)
+
+
 def test_an_unknown_node_is_named_with_the_nearest() -> None:
     with pytest.raises(BadInput, match="did you mean 'gtld-1'"):
         plan(TEXTBOOK, "blackhole", "gtdl-1", {})
