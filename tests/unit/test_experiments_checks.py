@@ -231,6 +231,20 @@ def test_what_was_asked_for_in_vain_is_wrong_beyond_the_limit() -> None:
     assert kind_of(patient(ASKED, ede=(3,)), stale=0.0) == "wrong"
 
 
+@pytest.mark.parametrize(("ttl", "ede", "kind"), [(30, (), "stale"), (60, (3,), "stale"), (60, (), "wrong")])
+def test_the_ttl_of_a_stale_answer_may_be_longer_than_the_zones(ttl: int, ede: tuple[int, ...], kind: str) -> None:
+    history = patient(ASKED, ttl=ttl, ede=ede)
+    history.truths = [Truth(CACHED, "A", "NOERROR", (RR(CACHED, 20, "A", "192.0.2.80"),))]
+    assert kind_of(history) == kind
+    assert kind_of(history, stale=0.0) == "wrong"
+    told = patient(ASKED, reply(ASKED, 60.5), ttl=30)
+    told.truths = history.truths
+    assert kind_of(told) == "wrong", "a server was heard: what is given is its record, and the TTL is too long"
+    cached = patient(at=10.0, ttl=30, ede=())
+    cached.phases, cached.truths = [Phase("silent", 0.0, 100.0)], history.truths
+    assert kind_of(cached) == "wrong", "its time had not run out"
+
+
 def test_what_a_server_told_before_the_answer_is_fresh() -> None:
     assert kind_of(patient(ASKED, reply(ASKED, 61.0), ttl=40)) == "fresh"
     missed = patient(ASKED, ttl=40)

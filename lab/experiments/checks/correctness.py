@@ -27,6 +27,7 @@ KINDS: tuple[Kind, ...] = ("fresh", "cached", "stale", "wrong", "unanswered", "u
 NXDOMAIN came back, which is a failure and no lie; and nobody knows what would be right."""
 
 _STALE = {3, 19}  # Stale Answer, Stale NXDOMAIN Answer (RFC 8914 sections 4.4 and 4.20)
+_STALE_TTL = 30  # seconds: what RFC 8767 section 4 recommends as the TTL of a stale answer
 _TICK = 1.5  # seconds: TTLs count whole ones, and programs differ in when they tick
 
 
@@ -104,7 +105,8 @@ def _judge(case: Case, one: Lookup, fetches: Fetches, replies: Replies) -> Judge
     truths = _valid(case, one)
     if not truths:
         return Judged(one, "unknown")
-    complaints = [_contradiction(one, truth) for truth in truths]
+    own_ttl = _may_have_a_ttl_of_its_own(case, one, replies)
+    complaints = [_contradiction(one, truth, own_ttl=own_ttl) for truth in truths]
     if all(complaints):
         return Judged(one, "wrong", complaints[-1])
     truth = next(truth for truth, complaint in zip(truths, complaints, strict=True) if not complaint)
@@ -124,7 +126,21 @@ def _valid(case: Case, one: Lookup) -> list[Truth]:
     return found
 
 
-def _contradiction(one: Lookup, truth: Truth) -> str:
+def _may_have_a_ttl_of_its_own(case: Case, one: Lookup, replies: Replies) -> bool:
+    """Whether an answer may be stale and so have a TTL that is the resolver's, longer even than the zone's."""
+    if not case.stale:
+        return False
+    if _says_stale(one):
+        return True
+    is_short = all(record.ttl <= _STALE_TTL for record in one.answer)
+    return is_short and case.history.watched and case.role(one.server) not in TIERS and not _told_in_time(one, replies)
+
+
+def _says_stale(one: Lookup) -> bool:
+    return not _STALE.isdisjoint(one.ede)
+
+
+def _contradiction(one: Lookup, truth: Truth, *, own_ttl: bool) -> str:
     """How an answer contradicts the zones; empty when it does not."""
     if one.status != truth.status:
         return f"{one.status}, and the zones say {truth.status}"
@@ -134,6 +150,8 @@ def _contradiction(one: Lookup, truth: Truth) -> str:
         parts = [f"{' '.join(extra[0])} is not in the zones"] if extra else []
         parts += [f"{' '.join(missing[0])} is missing"] if missing else []
         return "; ".join(parts)
+    if own_ttl:
+        return ""
     whole = _whole(truth)
     for record in one.answer:
         if record.ttl > whole[_key(record)]:
@@ -151,7 +169,7 @@ def _aged(case: Case, one: Lookup, truth: Truth, fetches: Fetches, replies: Repl
     untouched = all(record.ttl == whole[_key(record)] for record in one.answer)
     if not case.history.watched or one.server in _unseen(case):
         return Judged(one, "fresh" if untouched else "cached")
-    says_stale = not _STALE.isdisjoint(one.ede)
+    says_stale = _says_stale(one)
     # A reply may have been missed on a busy machine: of an answer with its whole TTL nothing says that it is old.
     is_asked = case.attribution.state(one) in ("miss", "shared")
     if is_asked and not says_stale and (untouched or _told_in_time(one, replies)):
@@ -185,7 +203,8 @@ def _cached(case: Case, one: Lookup, record: RR, whole: int, fetches: Fetches, r
     age = kept - record.ttl
     asked = one.intended if one.sent is None else one.sent
     # The resolver wrote the TTL at some moment between the question and the end; a busy machine sees that late.
-    if age < 0 or fetched(times, asked - age - _TICK, one.ended - age + _TICK):
+    is_possible = age < 0 or fetched(times, asked - age - _TICK, one.ended - age + _TICK)
+    if is_possible and record.ttl <= whole:
         return "cached", ""
     what = f"{record.owner} {record.type}"
     last = _last(times, one.ended)
@@ -196,6 +215,8 @@ def _cached(case: Case, one: Lookup, record: RR, whole: int, fetches: Fetches, r
     if case.stale and any(-_TICK <= asked - time - kept <= case.stale for time in known if time is not None):
         return "stale", ""
     expired = asked - last - kept
+    if record.ttl > whole:
+        return "wrong", f"TTL {record.ttl} of {what}, and the zone says {whole}"
     if expired <= _TICK:
         return "wrong", f"TTL {record.ttl} of {what}: no server of its zone had answered {age} s before"
     return "wrong", f"{what} was given {expired:.0f} s after its TTL had run out"
