@@ -44,7 +44,7 @@ def share(*, above: float = 0.0) -> Callable[[Any], float]:
         except ValueError:
             raise ValueError("a share is written 5% or 0.05") from None
         if not above < number <= 1:
-            advice = f"; did you mean {text}%?" if 1 < number <= 100 else ""
+            advice = f"; did you mean {text}%?" if 1 < number <= 100 and not text.endswith("%") else ""
             raise ValueError(f"a share is above {above:g}, to 1 (100%){advice}")
         return number
 

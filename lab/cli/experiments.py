@@ -241,6 +241,8 @@ def validate(experiment: Which, as_json: AsJson = False) -> None:
 
     source = load(experiment)
     cells = source.cells()
+    if source.has_quick:
+        source.cells(quick=True)
     trials = len(cells) * cells[0].experiment.repeats
     emit(
         {"experiment": source.name, "valid": True, "trials": trials},

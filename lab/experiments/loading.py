@@ -123,7 +123,11 @@ class Source:
         declared, cases = tree.get("parameters") or {}, tree.get("cases") or [{}]
         if not isinstance(declared, dict) or not isinstance(cases, (list, tuple)) or not all(map(_is_mapping, cases)):
             declared, cases = {}, [{}]  # the schema will say so
-        lists = {str(name): _listed(given.get(name, values)) for name, values in declared.items()}
+        # One without a value makes no combination, and nothing would be checked: the schema says so of this one.
+        lists = {
+            str(name): _listed(given[name]) if name in given else _listed(values) or [None]
+            for name, values in declared.items()
+        }
         known = [*lists, *cases[0]]
         for name in given:
             if name not in known:

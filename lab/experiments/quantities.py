@@ -35,7 +35,8 @@ def duration(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         raise ValueError(f"the unit is missing: write {value}s, {value}m or {value}h")  # noqa: TRY004 - for people
     if not parts or _TIME.sub("", text).strip():
-        raise ValueError(f"{text!r} is not a length of time: write 80ms, 10s, 1h30m or 2d")
+        what = "nothing" if value is None else repr(text)
+        raise ValueError(f"{what} is not a length of time: write 80ms, 10s, 1h30m or 2d")
     return sum(float(count) * UNITS[unit] for count, unit in parts)
 
 

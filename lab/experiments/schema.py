@@ -98,7 +98,7 @@ class Workload(Strict):
     """Who asks what, how often."""
 
     names: Names
-    types: Texts = ("A",)  # each as often as the others
+    types: Annotated[Texts, Field(min_length=1)] = ("A",)  # each as often as the others
     rate: Rate | None = None  # queries a second, of all hosts together
     arrivals: Arrivals = "poisson"
     clients: Annotated[int, Field(ge=1, le=1000)] | None = None

@@ -32,7 +32,8 @@ def _ttl(value: Any) -> Any:
         try:
             seconds = dns.ttl.from_text(str(value))
         except dns.exception.DNSException:
-            raise ValueError(f"{value!r} is not a TTL; write seconds (3600) or units (1h, 2d)") from None
+            what = "nothing" if value is None else repr(value)
+            raise ValueError(f"{what} is not a TTL; write seconds (3600) or units (1h, 2d)") from None
     if not 0 <= seconds <= MAX_TTL:
         raise ValueError(f"TTL {value} is out of range; it must be 0 to {MAX_TTL} seconds (RFC 2181 section 8)")
     return seconds

@@ -15,9 +15,31 @@ from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.scalarstring import LiteralScalarString
 
 from lab.errors import BadInput
+from lab.topology.declaration import LABEL
 from lab.topology.problems import DeclarationError, Problem
 from lab.topology.problems import Path as Place
 from lab.topology.suggest import did_you_mean
+
+_WANTED = {
+    "ip_v4_network": "a subnet is wanted here: its first address and length, as in 10.53.0.0/24",
+    "ip_v6_network": "a subnet is wanted here: its first address and length, as in fd53::/64",
+    "ip_v4_address": "an IPv4 address is wanted here, as in 10.53.0.80",
+    "ip_v6_address": "an IPv6 address is wanted here, as in fd53::80",
+    "bool_type": "yes or no is wanted here: write true or false",
+    "bool_parsing": "yes or no is wanted here: write true or false",
+    "int_type": "a whole number is wanted here",
+    "int_parsing": "a whole number is wanted here",
+    "int_parsing_size": "a whole number is wanted here",
+    "int_from_float": "a whole number is wanted here",
+    "float_type": "a number is wanted here",
+    "float_parsing": "a number is wanted here",
+    "finite_number": "a number is wanted here",
+    "greater_than_equal": "a number from {ge} on is wanted here",
+    "less_than_equal": "a number up to {le} is wanted here",
+    "less_than": "a number below {lt} is wanted here",
+    "literal_error": "{expected} is wanted here",
+}
+"""Kinds of Pydantic's errors, and what is said instead; in braces what Pydantic knows of them."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -96,21 +118,34 @@ def _schema_problems(error: ValidationError, top: type[BaseModel]) -> Iterator[P
         elif found["type"] == "missing":
             yield Problem(path[:-1], f"{path[-1]!r} is missing")
         elif found["type"] == "string_pattern_mismatch":
-            yield Problem(path, f"{found['input']!r} is not a name here: lower-case letters, digits and hyphens")
+            allowed = "letters, digits and `_`, no digit first"
+            if found["ctx"]["pattern"] == LABEL:
+                allowed = "lower-case letters, digits and hyphens inside, 42 at the most"
+            yield Problem(path, f"{found['input']!r} is not a name here: {allowed}")
         elif found["type"] in ("model_type", "dict_type"):
             known = _keys(top, path)
             hint = f" with: {', '.join(known)}" if known else ", as in `name: ...`"
             yield Problem(path, f"a mapping is wanted here{hint}{_given(found['input'])}")
         elif found["type"] == "tuple_type":
             yield Problem(path, f"a list is wanted here, as in `[one, two]`{_given(found['input'])}")
-        elif found["type"] in ("ip_v4_network", "ip_v6_network"):
-            example = "10.53.0.0/24" if found["type"] == "ip_v4_network" else "fd53::/64"
-            yield Problem(path, f"a subnet is wanted here: its first address and length, as in {example}")
+        elif found["type"] == "too_short":
+            if found["input"]:
+                continue  # what is in it is wrong, and told
+            example = "`name: ...`" if isinstance(found["input"], dict) else "`[one, two]`"
+            yield Problem(path, f"it is empty; at least one is wanted here, as in {example}")
+        elif found["type"] in _WANTED:
+            yield Problem(path, _WANTED[found["type"]].format(**found.get("ctx", {})) + _given(found["input"]))
         elif found["type"] in ("string_type", "invalid_key"):
             quotes = "; write it in quotes" if isinstance(found["input"], (int, float)) else ""
             yield Problem(path, f"a text is wanted here{quotes}{_given(found['input'])}")
         else:
-            yield Problem(path, found["msg"].removeprefix("Value error, ") + _given(found["input"]))
+            told = found["msg"].removeprefix("Value error, ")
+            yield Problem(path, told if _said(found["input"], told) else told + _given(found["input"]))
+
+
+def _said(value: Any, told: str) -> bool:
+    """Whether a message has what was given in it already."""
+    return value is not None and repr(value) in told
 
 
 def _given(value: Any) -> str:

@@ -325,8 +325,12 @@ def test_a_connection_goes_on_when_the_fault_is_healed(lab: Lab) -> None:
         assert again(client) == "2"
         made.heal()
         assert again(client) == "0"
-    # Nobody owns a rule any more, and the helper lives on as long as the connection does.
-    time.sleep(2)  # longer than it would live without
+        with fault(elsewhere, "servfail", "tld"):
+            pass
+        assert "tld" in helper.running(lab.api, lab.name, CONDITIONER)
+    # Nobody owns a rule any more, and the helper lives on as long as the connection does. That of another node, which
+    # was left at the same time and has no connection to wait for, shows when it would have ended without.
+    eventually(lambda: exactly("tld" in helper.running(lab.api, lab.name, CONDITIONER), False))
     assert again(client) == "0"
     assert client.stdin is not None
     client.stdin.close()

@@ -132,6 +132,14 @@ def test_a_resolver_that_keeps_nothing_for_long_counts_down_from_its_own_limit()
     assert kinds == {"cached"}
 
 
+def reply(query: Message, time: float, status: str = "NOERROR", *, answers: int = 1) -> Message:
+    """What the server that was asked says."""
+    return replace(
+        query, time=time, sender=query.receiver, receiver=query.sender, is_query=False, status=status,
+        answers=answers, authoritative=answers > 0,
+    )  # fmt: skip
+
+
 def renewed(read: float) -> History:
     """In virtual time: BIND renews a record beside its answer, and the other resolver's look-up moves the clock on.
 
@@ -156,13 +164,103 @@ def renewed(read: float) -> History:
     for time, resolver in ((0.0005, "resolver-2"), (59.002, "resolver-2"), (70.0005, "resolver-1")):
         query = Message(time - 0.0001, resolver, "example-1", "udp", name, "A", True)
         history.add(query)
-        history.add(replace(query, time=time, sender="example-1", receiver=resolver, is_query=False))
+        history.add(reply(query, time))
     return history
 
 
 @pytest.mark.parametrize(("read", "wrong"), [(59.002, 0), (70.0, 0), (65.0, 1)])
 def test_a_renewal_that_a_jump_for_another_resolver_overtook_is_of_either_time(read: float, wrong: int) -> None:
     assert measured(renewed(read), "wrong").value == wrong
+
+
+# A client response timer: asked, waited for in vain, and given what was left (RFC 8767 section 5)
+
+ASKED = Message(60.001, "resolver-1", "example-1", "udp", CACHED, "A", True)
+REFERRED = Message(60.001, "resolver-1", "gtld-1", "udp", CACHED, "A", True)
+BESIDE = Message(60.001, "resolver-1", "example-1", "udp", "mail.example.com.", "A", True)
+
+
+def patient(*messages: Message, at: float = 60.0, ttl: int = 30, latency: float = 1.8, **changes: Any) -> History:
+    """A record of 40 s, learnt at 0 s, is asked for when it has run out; what passes on the wire then is given."""
+    rrs = (RR(CACHED, ttl, "A", "192.0.2.80"),)
+    first = replace(ASKED, time=0.001)
+    return History(
+        phases=[Phase("silent", 30.0, 100.0)],
+        truths=[Truth(CACHED, "A", "NOERROR", (RR(CACHED, 40, "A", "192.0.2.80"),))],
+        all_messages=[first, reply(first, 0.002), *messages],
+        all_lookups=[
+            replace(
+                Lookup(1, at, at, latency, "host", "resolver-1", CACHED, "A", "answer", "NOERROR",
+                    answer=rrs, asked=("resolver-1",)),
+                **changes,
+            )
+        ],
+    )  # fmt: skip
+
+
+def kind_of(history: History, stale: float = 86400.0) -> str:
+    [judged] = correctness.judge(case(history, stale=stale), history.lookups("silent"))
+    return judged.kind
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        patient(ASKED),
+        patient(ASKED, ede=(3,)),
+        patient(ASKED, reply(ASKED, 63.0)),
+        patient(ASKED, reply(ASKED, 60.002, "SERVFAIL", answers=0)),
+        patient(REFERRED, reply(REFERRED, 60.002, answers=0), ASKED),
+        patient(ASKED, BESIDE, reply(BESIDE, 60.002)),
+        patient(ASKED, reply(ASKED, 61.7995), ede=(3,)),
+        patient(replace(ASKED, time=40.101), at=40.1),
+        patient(ASKED, ttl=40, ede=(3,)),
+    ],
+    ids=[
+        "silence", "and it says so", "a reply too late", "a failure", "a referral", "a reply for another name",
+        "a reply on the way", "just run out", "with a whole TTL",
+    ],
+)  # fmt: skip
+def test_what_was_asked_for_in_vain_is_stale(history: History) -> None:
+    assert kind_of(history) == "stale"
+
+
+def test_what_was_asked_for_in_vain_is_wrong_beyond_the_limit() -> None:
+    assert kind_of(patient(ASKED), stale=10.0) == "wrong"
+    assert kind_of(patient(ASKED), stale=0.0) == "wrong"
+    assert kind_of(patient(ASKED, ede=(3,)), stale=0.0) == "wrong"
+
+
+@pytest.mark.parametrize(("ttl", "ede", "kind"), [(30, (), "stale"), (60, (3,), "stale"), (60, (), "wrong")])
+def test_the_ttl_of_a_stale_answer_may_be_longer_than_the_zones(ttl: int, ede: tuple[int, ...], kind: str) -> None:
+    history = patient(ASKED, ttl=ttl, ede=ede)
+    history.truths = [Truth(CACHED, "A", "NOERROR", (RR(CACHED, 20, "A", "192.0.2.80"),))]
+    assert kind_of(history) == kind
+    assert kind_of(history, stale=0.0) == "wrong"
+    told = patient(ASKED, reply(ASKED, 60.5), ttl=30)
+    told.truths = history.truths
+    assert kind_of(told) == "wrong", "a server was heard: what is given is its record, and the TTL is too long"
+    cached = patient(at=10.0, ttl=30, ede=())
+    cached.phases, cached.truths = [Phase("silent", 0.0, 100.0)], history.truths
+    assert kind_of(cached) == "wrong", "its time had not run out"
+
+
+def test_what_a_server_told_before_the_answer_is_fresh() -> None:
+    assert kind_of(patient(ASKED, reply(ASKED, 61.0), ttl=40)) == "fresh"
+    missed = patient(ASKED, ttl=40)
+    assert kind_of(missed) == "fresh", "a reply that nobody saw: the TTL is whole, and nothing says stale"
+
+
+def test_what_is_renewed_beside_the_answer_is_cached() -> None:
+    sent = replace(ASKED, time=37.0005)
+    renewed = patient(sent, reply(sent, 37.5), at=37.0, ttl=3, latency=0.001)
+    assert kind_of(renewed) == "cached"
+
+
+def test_a_stale_denial_is_stale_when_the_resolver_says_so() -> None:
+    history = patient(ASKED, status="NXDOMAIN", answer=(), negative_ttl=30, ede=(19,))
+    history.truths = [Truth(CACHED, "A", "NXDOMAIN", negative_ttl=40)]
+    assert kind_of(history) == "stale"
 
 
 # Attribution
@@ -320,7 +418,7 @@ def test_a_client_has_a_fresh_answer_when_its_ttl_says_so() -> None:
         return answer(one, ttl=30 if one.intended < 40 else 40 - int(one.intended - 40))
 
     history.truths = [Truth(CACHED, "A", "NOERROR", (RR(CACHED, 40, "A", "192.0.2.80"),))]
-    history.add(Message(40.0, "example-1", "resolver-1", "udp", CACHED, "A", False, answers=1))
+    history.add(Message(40.0, "example-1", "resolver-1", "udp", CACHED, "A", False, status="NOERROR", answers=1))
     history.all_lookups = [given(one) for one in history.all_lookups]
     found = measured(history, "refresh_time", name=CACHED)
     assert found.value == pytest.approx(40 - 31.2, abs=0.3)

@@ -100,6 +100,15 @@ def test_mistakes_are_told_as_in_a_lab_file(dnslab: Callable[..., Told]) -> None
     ]
 
 
+def test_what_a_quick_run_would_stumble_over_is_told_too(dnslab: Callable[..., Told]) -> None:
+    assert dnslab("experiment", "new", "mine")[0] == 0
+    file = Path("mine.yaml")
+    file.write_text(file.read_text() + "quick: {cache: hot}\n")
+    code, _, err = dnslab("experiment", "validate", "mine.yaml")
+    assert code == 4
+    assert "cache: 'cold', 'flushed' or 'warm' is wanted here (got 'hot')" in err
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("held", 0), ("deviated", 1), ("inconclusive", 2)])
 def test_the_verdict_is_the_exit_code(
     outcome: Outcome, code: int, dnslab: Callable[..., Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

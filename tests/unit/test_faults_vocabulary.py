@@ -145,9 +145,46 @@ def test_bad_input_comes_with_advice(name: str, how: dict[str, Any], advice: str
         planned(name, **how)
 
 
+def test_no_share_is_advised_that_cannot_be() -> None:
+    with pytest.raises(BadInput) as caught:
+        planned("loss", share="200%")
+    assert "did you mean" not in str(caught.value)
+
+
 def test_an_unknown_node_is_named_with_the_nearest() -> None:
     with pytest.raises(BadInput, match="did you mean 'gtld-1'"):
         plan(TEXTBOOK, "blackhole", "gtdl-1", {})
+
+
+@pytest.mark.parametrize(
+    ("node", "how", "advice"),
+    [
+        ("host", {}, "what host is sent by resolver-1 are answers.* `direction` out or both"),
+        ("host", {"to": "resolver-2"}, "sent by resolver-2"),
+        ("host", {"transport": "tcp", "direction": "in"}, "`direction` out or both"),
+        (["gtld-1", "host"], {}, "what host is sent"),
+        (NODE, {"direction": "out"}, "sends to host are answers.* `direction` in or both, or with `to` a server"),
+        ("resolver-1", {"direction": "out", "to": "host"}, "sends to host are answers"),
+    ],
+)
+def test_a_refusal_that_nobody_would_notice_is_bad_input(node: str, how: dict[str, Any], advice: str) -> None:
+    with pytest.raises(BadInput, match=advice):
+        plan(TEXTBOOK, "reject", node, how)
+
+
+@pytest.mark.parametrize(
+    ("node", "how"),
+    [
+        (NODE, {}),
+        ("resolver-1", {"to": "host"}),
+        ("resolver-1", {"direction": "out", "to": "root"}),
+        ("resolver-1", {"direction": "both", "to": "host"}),
+        ("host", {"direction": "out"}),
+        ("host", {"direction": "both"}),
+    ],
+)
+def test_queries_can_be_refused_by_either_end(node: str, how: dict[str, Any]) -> None:
+    assert "is refused" in plan(TEXTBOOK, "reject", node, how).describe()
 
 
 def words(**how: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from lab.observe.contribution import Contribution, contributions, learnt
 from lab.observe.drawing import words
 from lab.observe.drawing.html import html
 from lab.observe.drawing.sequence import sequence
+from lab.observe.message import TransportEvent
 from lab.observe.observation import Observation
 from lab.observe.story import Story
 from lab.observe.telling import tell
@@ -126,6 +128,28 @@ def test_truncation_and_tcp() -> None:
     assert [step.outcome.kind for step in told.steps] == ["truncated", "truncated", "answer", "answer"]
     assert told.counts == {"textbook": 4, "truncated": 4}
     assert words.remark(told.steps[2]) == "TCP"
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_connection_that_is_not_accepted_is_no_step(reset: bool) -> None:
+    wire = Wire()
+    wire.ask("host", "resolver-1", "www.example.com. A", 0, 3000, flags="RA", rcode="SERVFAIL")
+    wire.ask("resolver-1", "example-1", "www.example.com. A", 1, 2, flags="AA TC")
+    client, server = (str(wire.topology.nodes[name].ipv4) for name in ("resolver-1", "example-1"))
+    syn = TransportEvent(
+        "resolver-1", 1.7e9 + 0.003, "connect", client, 40000, server, 53, "resolver-1", "example-1", "tcp"
+    )
+    events = [syn, replace(syn, time=syn.time + 1)]
+    if reset:
+        events.append(
+            replace(
+                syn, time=syn.time + 1.001, source=server, source_port=53, destination=client, destination_port=40000,
+                sender="example-1", receiver="resolver-1", kind="reset",
+            )
+        )  # fmt: skip
+    told = tell(wire.topology, "www.example.com", "A", "host", wire.messages, events)
+    assert [step.outcome.kind for step in told.steps] == ["error", "truncated"]
+    assert round(told.steps[0].spent * 1000) == 2999, "the resolver's own time"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from lab.experiments.history import History, Lookup, Message
 State = Literal["hit", "miss", "shared"]
 """Where an answer came from: the cache; the servers; or the servers, by what was sent for the same earlier question."""
 
-_SLACK = 0.001  # seconds between the clock of the prober and the time stamps of the wire
+SLACK = 0.001  # seconds between the clock of the prober and the time stamps of the wire
 
 
 @dataclass
@@ -64,10 +64,10 @@ def _attribute(queries: Sequence[Message], lookups: Sequence[Lookup], found: Att
     active: list[Lookup] = []
     last: dict[int, float] = {}  # when the last query was sent for a look-up
     for query in queries:
-        while begun < len(lookups) and (lookups[begun].sent or 0.0) <= query.time + _SLACK:
+        while begun < len(lookups) and (lookups[begun].sent or 0.0) <= query.time + SLACK:
             active.append(lookups[begun])
             begun += 1
-        active = [one for one in active if one.ended >= query.time - _SLACK]
+        active = [one for one in active if one.ended >= query.time - SLACK]
         owner = _owner(query, active, last)
         if owner is None:
             found.background.append(query)
