@@ -24,12 +24,13 @@ from lab.errors import EnvironmentProblem
 if TYPE_CHECKING:
     from lab.experiments.loading import Source
     from lab.experiments.run import Run
+    from lab.experiments.schema import Experiment
 
 ALL = "all"
 """In place of experiments: all that come with dnslab."""
 
-_LONGEST = 60.0  # seconds, real, of all phases of all trials of one experiment in the quick set
-_VIRTUAL = 250.0  # look-ups a second, in virtual time
+_LONGEST = 60.0  # seconds that one experiment of the quick set may take
+_VIRTUAL = 170.0  # look-ups a second, in virtual time
 
 _FAILED = "failed"  # it could not go on, so there is no outcome
 _STYLES = {_FAILED: "bold red", **{str(outcome): style for outcome, style in OUTCOMES.items()}}
@@ -147,13 +148,19 @@ def _at_once(chosen: Groups, folder: Path, *, jobs: int, quick: bool, **how: Any
         pool.shutdown(wait=True)
 
 
-def _seconds(source: Source, *, quick: bool, virtual: float = 1 / _VIRTUAL) -> float:
-    """How long it takes, roughly; `virtual`: seconds for a look-up in virtual time."""
-    trials = [cell.experiment for cell in source.cells(quick=quick)]
-    return sum(
-        trial.seconds * (1.0 if trial.time == "real" else (trial.workload.rate or 0.0) * virtual) * trial.repeats
-        for trial in trials
-    )
+def _seconds(source: Source, *, quick: bool) -> float:
+    """How long it takes, roughly."""
+    return sum(_of_trial(cell.experiment) * cell.experiment.repeats for cell in source.cells(quick=quick))
+
+
+def _of_trial(trial: Experiment) -> float:
+    if trial.time == "real":
+        return trial.seconds
+    work = trial.workload
+    lookups = trial.seconds * (work.rate or 0.0)
+    turns = lookups / (work.clients or 1)  # those of a round are in flight together
+    # Time-outs are real. Who says how long one is expects some, and half of them is about what was seen.
+    return lookups / _VIRTUAL + turns * (work.timeout or 0.0) / 2
 
 
 def _is_alone(source: Source) -> bool:
@@ -162,7 +169,7 @@ def _is_alone(source: Source) -> bool:
 
 def _is_quick(source: Source) -> bool:
     """Whether there is a quick run, and what it waits for in real time is soon over."""
-    return source.has_quick and _seconds(source, quick=True, virtual=0.0) <= _LONGEST
+    return source.has_quick and _seconds(source, quick=True) <= _LONGEST
 
 
 def _outcome(run: Run) -> str:

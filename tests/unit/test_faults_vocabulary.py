@@ -319,6 +319,8 @@ def test_blackhole_and_reject_are_total() -> None:
     assert not judged("blackhole", seen(answered=0), 0, 0)
     assert judged("reject", seen(answered=0, refused=3), 3, 3)
     assert not judged("reject", seen(answered=0), 3, 3), "silence is no refusal"
+    assert judged("reject", seen(answered=0), 38, 38), "others were refused, and had the one ICMP error of that second"
+    assert not judged("reject", seen(answered=0), 38, 37)
 
 
 @pytest.mark.parametrize(
