@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.cli.library import _is_quick
 from lab.cli.main import run
-from lab.errors import EnvironmentProblem
+from lab.errors import BadInput, EnvironmentProblem
 from lab.experiments.journal import EXIT_CODES, Outcome
-from lab.experiments.loading import Source, load
+from lab.experiments.loading import Source, load, names
 from lab.experiments.run import HISTORY, LATEST, Run
 from tests.fakerun import fake_journal, fake_run, fake_trial
 
@@ -72,7 +73,6 @@ def test_every_measure_is_listed_once(dnslab: Callable[..., Told]) -> None:
         (["run", "tld-outage", "--dry-run", "--param", "hwo=stop"], "did you mean 'how'?"),
         (["run", "tld-outage", "--dry-run", "--param", "how=nonsense"], "no fault 'nonsense'"),
         (["run", "tld-outage", "--dry-run", "--param", "how=a", "--param", "how=b"], "given twice"),
-        (["run", "tld-outage", "--dry-run", "--quick"], "has no `quick`"),
         (["run", "ttl-hit-rate", "--dry-run", "--repeats", "900"], "1000 trials are the most"),
         (["run", "--judge", "."], "no run is in"),
         (["run", "all", "--lab", "mine"], "no --param, --lab or --dry-run"),
@@ -107,6 +107,18 @@ def test_what_a_quick_run_would_stumble_over_is_told_too(dnslab: Callable[..., T
     code, _, err = dnslab("experiment", "validate", "mine.yaml")
     assert code == 4
     assert "cache: 'cold', 'flushed' or 'warm' is wanted here (got 'hot')" in err
+
+
+def test_a_file_without_a_quick_form_has_no_quick_run(dnslab: Callable[..., Told], tmp_path: Path) -> None:
+    text = load("tld-outage").text
+    (tmp_path / "whole.yaml").write_text(text[: text.index("quick:")])
+    ended, _, err = dnslab("run", "whole.yaml", "--dry-run", "--quick")
+    assert ended == BadInput.exit_code
+    assert "has no `quick`" in err
+
+
+def test_every_experiment_of_the_library_is_in_the_quick_set() -> None:
+    assert [name for name in names() if not _is_quick(load(name))] == []
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("held", 0), ("deviated", 1), ("inconclusive", 2)])
@@ -148,17 +160,18 @@ def test_all_are_run_and_the_worst_counts(
         return replace(found, journal=fake_journal().with_trials(trial))
 
     monkeypatch.setattr("lab.experiments.runner.run", run_one)
+    monkeypatch.setattr("lab.cli.library._LONGEST", 15.0)
     monkeypatch.setattr(
-        "lab.experiments.loading.names", lambda: ["tld-outage", "ttl-hit-rate", "dike", "stale-recheck"]
+        "lab.experiments.loading.names", lambda: ["tld-outage", "ttl-hit-rate", "distance", "stale-recheck"]
     )
     monkeypatch.setenv("DNSLAB_RUNS", str(tmp_path / "kept"))
     monkeypatch.setenv("DNSLAB_LAB", "of-somebody")
     ended, out, _ = dnslab("run", "all", "--quick")
     assert ended == code
-    assert sorted(asked) == [("dike", tmp_path / "kept", True), ("ttl-hit-rate", tmp_path / "kept", True)]
-    assert "left out, as their quick run is longer than 60 s or none: tld-outage, stale-recheck" in out
+    assert sorted(asked) == [("distance", tmp_path / "kept", True), ("ttl-hit-rate", tmp_path / "kept", True)]
+    assert "left out, as their quick run is longer than 15 s or none: tld-outage, stale-recheck" in out
     assert told in out
-    assert list((tmp_path / "kept").glob("dike/*/*/report.html"))
+    assert list((tmp_path / "kept").glob("distance/*/*/report.html"))
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
