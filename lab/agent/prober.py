@@ -32,8 +32,12 @@ _MOST_SOCKETS: Final = 16384
 class Batch:
     """The queries of one request. Each query in flight has at most one socket."""
 
-    def __init__(self, number: int, window: int, queries: list[Any], defaults: Mapping[str, Any]) -> None:
+    def __init__(
+        self, number: int, window: int, queries: list[Any], defaults: Mapping[str, Any], *, together: bool
+    ) -> None:
         self.number = number
+        self.held: list[bytes] | None = [] if together else None
+        """Replies that are kept for the end."""
         self.window = window
         self.size = len(queries)
         self.answered = 0
@@ -149,6 +153,16 @@ class Prober:
     def _reply(self, message: Mapping[str, Any]) -> None:
         self._writer.write(encode_line(message))
 
+    def _tell(self, batch: Batch, message: Mapping[str, Any]) -> None:
+        """Reply to who asked a batch; at its end in one piece if so wanted, as each piece wakes all in between."""
+        line = encode_line({"batch": batch.number, **message})
+        if batch.held is not None:
+            batch.held.append(line)
+            if "done" not in message:
+                return
+            line = b"".join(batch.held)
+        self._writer.write(line)
+
     # The operations
 
     def _ask(self, request: dict[str, Any]) -> None:
@@ -162,9 +176,10 @@ class Prober:
             raise ProtocolError('"queries" is a list of queries')
         if not isinstance(defaults, dict):
             raise ProtocolError('"defaults" is an object with fields of a query')
-        batch = self._batches[number] = Batch(number, window, queries, defaults)
+        together = request.get("together") is True
+        batch = self._batches[number] = Batch(number, window, queries, defaults, together=together)
         if request.get("announce") is True:
-            self._reply({"batch": number, "began": wall(batch.epoch)})
+            self._tell(batch, {"began": wall(batch.epoch)})
         self._start_due(batch)
         self._end_if_done(batch)
 
@@ -174,7 +189,7 @@ class Prober:
         batch = self._batches.pop(number, None)
         if batch is not None:
             self._forget(batch)
-            self._reply({"batch": batch.number, "done": batch.answered, "cancelled": True})
+            self._tell(batch, {"done": batch.answered, "cancelled": True})
 
     def _set_and_read_clock(self, request: dict[str, Any]) -> None:
         offsets, force = request.get("set"), request.get("force", False)
@@ -256,13 +271,13 @@ class Prober:
             finished, self._finished = self._finished, []
             for batch, result in finished:
                 batch.answered += 1
-                self._reply({"batch": batch.number, "result": result.to_json()})
+                self._tell(batch, {"result": result.to_json()})
                 self._end_if_done(batch)
 
     def _end_if_done(self, batch: Batch) -> None:
         if batch.answered == batch.size:
             self._batches.pop(batch.number, None)
-            self._reply({"batch": batch.number, "done": batch.answered})
+            self._tell(batch, {"done": batch.answered})
 
     def _forget(self, batch: Batch) -> None:
         if batch.timer is not None:

@@ -7,6 +7,7 @@ request                                                       reply
 "queries":[{..},..]}``                                        they finish, then ``{"batch":7,"done":N}``
 the same with ``"announce":true``                             ``{"batch":7,"began":seconds}`` first: its start, by the
                                                               wall clock
+the same with ``"together":true``                             all of that at the end, in one piece
 ``{"op":"cancel","batch":7}``                                 ``{"batch":7,"done":n,"cancelled":true}``, n results told;
                                                               none if the batch has finished: its ``done`` is on the way
 ``{"op":"clock","id":1}``                                     ``{"clock":{"resolver-1":0,..},"id":1}``, nanoseconds
@@ -308,10 +309,13 @@ class Result:
             raise ProtocolError(f"not a result: {error}") from error
 
 
-def ask(batch: int, queries: Sequence[Query], window: int = 64, *, announce: bool = False) -> dict[str, Any]:
+def ask(
+    batch: int, queries: Sequence[Query], window: int = 64, *, announce: bool = False, together: bool = False
+) -> dict[str, Any]:
     """Return the request that asks these queries, at most `window` of those without a send time of their own at once.
 
-    What all queries have in common is written once. `announce`: to be told when the batch began.
+    What all queries have in common is written once. `announce`: to be told when the batch began; `together`: all
+    replies at the end, in one piece.
     """
     objects = [query.to_json() for query in queries]
     first = objects[0] if objects else {}
@@ -320,7 +324,7 @@ def ask(batch: int, queries: Sequence[Query], window: int = 64, *, announce: boo
     }
     own = [{name: value for name, value in obj.items() if name not in shared} for obj in objects]
     request = {"op": "ask", "batch": batch, "window": window, "defaults": shared, "queries": own}
-    return {**request, "announce": True} if announce else request
+    return {**request, **({"announce": True} if announce else {}), **({"together": True} if together else {})}
 
 
 def cancel(batch: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lab.lab import Lab
     from lab.observe.capture import Capture
     from lab.observe.observation import Observation
-    from lab.observe.rates import Rates
+    from lab.observe.rates import Meter, Rates
 
 _FLUSH = 1.0  # seconds between writes of a capture
 _LEAST, _MOST = 0.1, 86_400.0  # seconds of an interval, and of a run
@@ -66,15 +66,17 @@ def watch(
     From the packets of the watched nodes: what passes none of them is not seen.
     """
     from lab.lab import Lab
+    from lab.observe.rates import Meter
 
     interval, until = _seconds("--every", every), _deadline(lasts)
     with Lab.attach(lab) as here, here.observe(*(nodes or ())) as seen, _shown() as show:
-        began = last = time.monotonic()
+        meter, began = Meter(), time.monotonic()
+        last = began
         with _interruption(lasts):
             while until is None or last < began + until:
                 next_look = last + interval if until is None else min(last + interval, began + until)
                 threading.Event().wait(max(0.0, next_look - time.monotonic()))
-                show(_look(here, seen, (now := time.monotonic()) - last))
+                show(_look(here, seen, meter, (now := time.monotonic()) - last))
                 last = now
 
 
@@ -108,11 +110,10 @@ class _Look:
         }
 
 
-def _look(lab: Lab, seen: Observation, seconds: float) -> _Look:
+def _look(lab: Lab, seen: Observation, meter: Meter, seconds: float) -> _Look:
     from lab.faults.active import active
-    from lab.observe.rates import rates
 
-    found = rates(seen.take(), seen.taps)
+    found = meter.read(seen.take(), seen.taps)
     faults: dict[str, list[str]] = {}
     for fault in active(lab):
         faults.setdefault(fault.node, []).append(fault.fault)

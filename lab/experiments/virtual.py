@@ -159,7 +159,7 @@ class VirtualTime(Pace):
     def _put(self, host: str | None, queries: Sequence[Query], window: int) -> tuple[list[Result], float]:
         """Have a host ask these; the results in the order of the queries, and when it began, seconds since 1970."""
         began: list[float] = []
-        with self._lab.prober(host).begin(queries, window, began=began.append) as asking:
+        with self._lab.prober(host).begin(queries, window, began=began.append, together=True) as asking:
             return sorted(asking, key=lambda result: result.n), began[0]
 
     def _look_at(self, node: str) -> Query:

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from lab.observe.exchange import pair
+from lab.observe.exchange import Exchange, pair
 from lab.observe.message import Message
 from lab.observe.selection import seen_once
+
+_PATIENCE = 30.0  # seconds that a query waits for its response
+_WAITING = 10_000  # queries that may wait
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,33 @@ class Rates:
         }
 
 
+class Meter:
+    """Rates of one interval after the other.
+
+    A response that comes in a later interval than its query gives its latency there. Otherwise no latency would be told
+    of just those that take long.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Message] = []  # queries of earlier intervals
+
+    def read(self, messages: Iterable[Message], tapped: Collection[str]) -> dict[str, Rates]:
+        """As `rates`, of the next interval."""
+        messages = list(messages)
+        exchanges, _ = pair([*self._waiting, *messages])
+        if messages:
+            since = messages[-1].time - _PATIENCE
+            waiting = [one.query for one in exchanges if one.response is None and one.query.time >= since]
+            self._waiting = waiting[-_WAITING:]
+        return _rates(messages, exchanges, tapped)
+
+
 def rates(messages: Iterable[Message], tapped: Collection[str]) -> dict[str, Rates]:
     """The rates of every node, and address that is none, that sent or got one of the messages, in order of time."""
-    messages = list(messages)
+    return Meter().read(messages, tapped)
+
+
+def _rates(messages: list[Message], exchanges: Iterable[Exchange], tapped: Collection[str]) -> dict[str, Rates]:
     received: Counter[str] = Counter()
     sent: Counter[str] = Counter()
     truncated: Counter[str] = Counter()
@@ -49,7 +76,7 @@ def rates(messages: Iterable[Message], tapped: Collection[str]) -> dict[str, Rat
             rcodes.setdefault(message.sender, Counter())[message.rcode] += 1
             truncated[message.sender] += message.tc
     latencies: dict[str, list[float]] = {}
-    for exchange in pair(messages)[0]:
+    for exchange in exchanges:
         if exchange.rtt is not None:
             latencies.setdefault(exchange.query.receiver, []).append(exchange.rtt)
     return {

@@ -1,4 +1,9 @@
-"""DNS messages out of TCP streams: each is preceded by two octets of length (RFC 7766 section 8)."""
+"""DNS messages out of TCP streams: each is preceded by two octets of length (RFC 7766 section 8).
+
+A stream whose beginning was not seen, or of which something was lost, is taken up where a segment begins with a
+message. Resolvers keep connections and use them again (RFC 7766 section 6.2.1), so that is no rare thing; and as
+programs write length and message at once (section 8), most messages on such a connection begin a segment.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from typing import NamedTuple
 
 from lab.observe.message import EventKind
 from lab.observe.packets import Ends, Segment
+from lab.observe.wire import begins_message
 
 _FIN, _SYN, _RST, _ACK = 0x01, 0x02, 0x04, 0x10
 _WRAP = 1 << 32
@@ -37,11 +43,11 @@ class Streams:
             if known is None or known.first != segment.sequence:
                 self._open(ends, segment.sequence)
             yield Event("accepted" if flags & _ACK else "connect")
-        if (stream := self._streams.get(ends)) is None:
-            if segment.payload or segment.missing:
-                self._open(ends, segment.sequence).lost = True
-                yield Event("skipped", "the beginning of the stream was not seen")
-        else:
+        if (stream := self._streams.get(ends)) is None and (segment.payload or segment.missing):
+            stream = self._open(ends, (segment.sequence - 1) % _WRAP)
+            if segment.missing or not begins_message(segment.payload):
+                yield stream.give_up("the beginning of the stream was not seen")
+        if stream is not None:
             yield from stream.add((segment.sequence + bool(flags & _SYN)) % _WRAP, segment.payload, segment.missing)
         if flags & _RST:
             yield Event("reset")
@@ -83,19 +89,29 @@ class _Stream:
     def add(self, sequence: int, payload: bytes, missing: int) -> Iterator[bytes | Event]:
         """The messages that are whole now."""
         if self.lost:
-            return
+            known = (sequence - self._next) % _WRAP >= _WRAP // 2  # sent again
+            if known or missing or not begins_message(payload):
+                return
+            self.lost, self._next = False, sequence
         if missing:
-            yield self._give_up(f"the kernel had no room for {missing} octets")
+            yield self.give_up(f"the kernel had no room for {missing} octets")
             return
         if payload:
             self._early[sequence] = max(payload, self._early.get(sequence, b""), key=len)
             self._join()
         if sum(map(len, self._early.values())) > _AHEAD:
-            yield self._give_up("a segment is missing")
+            yield self.give_up("a segment is missing")
             return
         while len(self._octets) >= 2 and len(self._octets) >= (end := 2 + int.from_bytes(self._octets[:2], "big")):
             yield bytes(self._octets[2:end])
             del self._octets[:end]
+
+    def give_up(self, why: str) -> Event:
+        """Tell nothing more until a segment begins with a message."""
+        self.lost = True
+        self._early.clear()
+        self._octets.clear()
+        return Event("skipped", why)
 
     def close(self, sequence: int) -> None:
         """Its end is there."""
@@ -123,9 +139,3 @@ class _Stream:
                 self._octets += new
                 self._next = (self._next + len(new)) % _WRAP
                 progress = progress or bool(new)
-
-    def _give_up(self, why: str) -> Event:
-        self.lost = True
-        self._early.clear()
-        self._octets.clear()
-        return Event("skipped", why)

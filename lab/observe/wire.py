@@ -9,6 +9,8 @@ from functools import lru_cache
 
 HEADER = 12  # octets (RFC 1035 section 4.1.1)
 _OPT = 41
+_FLAGS = 0x7840  # of a header: OPCODE, and the bit that is always zero
+_CLASSES = (1, 3, 255)  # IN, CH, ANY
 _POINTER = 0xC0  # a length from here on is a compression pointer (RFC 1035 section 4.1.4)
 
 
@@ -30,6 +32,19 @@ def first_question(wire: bytes) -> tuple[str, str]:
         return "", ""
     name = _name(wire[HEADER:end])
     return (name, mnemonic(kind)) if name else ("", "")
+
+
+def begins_message(octets: bytes) -> bool:
+    """Whether these octets of a TCP stream begin with a message: its length, a header and a question, all of it.
+
+    Of OPCODE 0 and with one question, which is what a lab's programs send. OPCODE, the zero bit, QDCOUNT, QCLASS and
+    the lengths of the labels all have to fit: octets from elsewhere in a stream hardly ever do by chance.
+    """
+    length, wire = int.from_bytes(octets[:2], "big"), octets[2:]
+    if int.from_bytes(wire[2:4], "big") & _FLAGS or header_counts(wire)[0] != 1 or not first_question(wire)[0]:
+        return False
+    end = _after_name(wire, HEADER) + 4
+    return end <= min(len(wire), length) and int.from_bytes(wire[end - 2 : end], "big") in _CLASSES
 
 
 def extended_rcode(wire: bytes) -> int:

@@ -405,6 +405,18 @@ def test_a_batch_says_when_it_began_if_that_is_asked_for(client, server):
     assert client.reply() == {"batch": 3, "done": 1}
 
 
+def test_a_batch_is_told_in_one_piece_if_that_is_asked_for(client, server):
+    client.send(protocol.ask(3, [query(server), query(server)], 1, announce=True, together=True))
+    replies = [client.reply() for _ in range(4)]
+    assert [next(key for key in reply if key != "batch") for reply in replies] == ["began", "result", "result", "done"]
+    client.send(protocol.ask(4, [query(server), query(server, at=60.0)], announce=True, together=True))
+    client.send(protocol.ping(1))
+    assert client.reply()["pong"] == 1, "nothing of a batch is told before its end"
+    client.send(protocol.cancel(4))
+    assert "began" in client.reply()
+    assert client.replies_until("done")[-1]["cancelled"] is True
+
+
 def test_the_clock_is_moved_on_before_a_query_that_says_so(server, tmp_path):
     (tmp_path / "node").write_bytes(struct.pack("q", 0))
     with prober_in_a_thread(tmp_path) as client:

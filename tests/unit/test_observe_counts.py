@@ -14,7 +14,7 @@ from lab import BadInput, labs
 from lab.observe.counts import Counts, count
 from lab.observe.exchange import pair
 from lab.observe.message import Message
-from lab.observe.rates import rates
+from lab.observe.rates import Meter, rates
 from lab.observe.selection import members, seen_once, selector
 from lab.topology.derive import derive
 
@@ -198,3 +198,24 @@ def test_rates(wire: Wire) -> None:
     assert (found["gtld-1"].received, found["gtld-1"].sent, found["gtld-1"].rcodes) == (1, 0, {"NOERROR": 1})
     assert found[RESOLVER].latency == pytest.approx(0.009)
     assert found["host"].to_json(2.0)["sent_per_second"] == 0.5
+
+
+def test_a_response_in_a_later_interval_than_its_query_has_a_latency(wire: Wire) -> None:
+    query = wire.query(HOST, RESOLVER, "nosuch.example.com")
+    wire.response(query, flags=dns.flags.RA)
+    asked, answered = wire.messages
+    meter = Meter()
+    first, between, last, after = (meter.read(some, (RESOLVER,)) for some in ([asked], [], [answered], []))
+    assert (first[RESOLVER].received, first[RESOLVER].rcodes, first[RESOLVER].latency) == (1, {}, None)
+    assert (last[RESOLVER].received, last[RESOLVER].rcodes) == (0, {"NOERROR": 1})
+    assert last[RESOLVER].latency == pytest.approx(0.001)
+    assert between == after == {}
+
+
+def test_a_query_that_nobody_answers_is_forgotten(wire: Wire) -> None:
+    query = wire.query(HOST, RESOLVER, "nosuch.example.com")
+    late = replace(wire.response(query), time=query.time + 60)
+    meter = Meter()
+    meter.read([query], (RESOLVER,))
+    meter.read([replace(query, source_port=9, time=query.time + 31)], (RESOLVER,))
+    assert meter.read([late], (RESOLVER,))[RESOLVER].latency is None

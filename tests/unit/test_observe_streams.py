@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
+import dns.message
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,6 +77,65 @@ def test_a_stream_whose_beginning_was_not_seen_is_skipped_and_said_once() -> Non
     seen = read(tcp(STREAM[5:300], sequence=900), tcp(STREAM[300:], sequence=1195), tcp(sequence=1700, flags=FIN | ACK))
     assert wires(seen) == []
     assert events(seen) == ["skipped", "closed"]
+
+
+def message(number: int, octets: int = 0) -> bytes:
+    """A query with an ID, and octets behind its question."""
+    made = dns.message.make_query("story.example.com", "TXT", use_edns=False)
+    made.id = number
+    return made.to_wire() + bytes(octets)
+
+
+def test_a_connection_that_was_open_before_is_taken_up_where_a_segment_begins_with_a_message() -> None:
+    first, second = message(1), message(2, 2000)
+    stream = framed(first) + framed(second)
+    seen = read(
+        tcp(stream[: len(first) + 900], sequence=700),
+        tcp(stream[len(first) + 900 :], sequence=700 + len(first) + 900),
+        tcp(framed(message(3)), sequence=50, back=True),
+    )
+    assert wires(seen) == [first, second, message(3)]
+    assert events(seen) == []
+
+
+def test_one_that_was_in_the_middle_of_a_message_is_taken_up_at_the_next() -> None:
+    rest, next = framed(message(1, 90))[60:], framed(message(2))
+    seen = read(
+        tcp(rest, sequence=2**32 - 20),
+        tcp(next, sequence=2**32 - 20 + len(rest)),
+        tcp(next, sequence=2**32 - 20 + len(rest)),  # sent again
+        tcp(framed(message(3)), sequence=len(rest) - 20 + len(next)),
+        tcp(sequence=len(rest) - 20 + 2 * len(next), flags=FIN | ACK),
+    )
+    assert wires(seen) == [message(2), message(3)]
+    assert events(seen) == ["skipped", "closed"]
+
+
+def test_after_a_loss_what_was_told_is_not_told_again() -> None:
+    reader = Reader("resolver-1", {})
+    one, two, three = (framed(message(number)) for number in (1, 2, 3))
+    at = [1, 1 + len(one), 1 + len(one) + len(two)]
+    frames = [
+        frame(tcp(sequence=0, flags=SYN)),
+        frame(tcp(one, sequence=at[0])),
+        frame(tcp(two, sequence=at[1]), missing=5),
+        frame(tcp(one, sequence=at[0])),  # sent again
+        frame(tcp(three, sequence=at[2])),
+    ]
+    seen = [found for one in frames for found in reader.read(one)]
+    assert wires(seen) == [message(1), message(3)]
+    assert events(seen) == ["connect", "skipped"]
+
+
+@pytest.mark.parametrize("place", range(1, len(framed(message(1, 30)))))
+def test_no_other_place_of_a_message_is_taken_for_its_beginning(place: int) -> None:
+    assert wires(read(tcp(framed(message(1, 30))[place:], sequence=700))) == []
+
+
+@given(st.binary(max_size=300))
+def test_octets_from_anywhere_are_no_error(octets: bytes) -> None:
+    header = framed(message(1))[:14]
+    read(tcp(octets, sequence=700), tcp(header + octets, sequence=700 + len(octets)))
 
 
 def test_a_new_connection_on_the_same_ports_begins_anew() -> None:
