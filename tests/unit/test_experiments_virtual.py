@@ -115,7 +115,10 @@ class Machine:
             self.ahead = offsets["resolver-2"] / 1e9
         return {"resolver-2": round(self.ahead * 1e9)}
 
-    def begin(self, queries: Sequence[Query], _window: int, *, began: Callable[[float], None]) -> Asking:
+    def begin(
+        self, queries: Sequence[Query], _window: int, *, began: Callable[[float], None], together: bool
+    ) -> Asking:
+        assert together, "each piece of a reply costs time"
         return Asking(self, queries, began)
 
     def answer(self, n: int, query: Query, epoch: float) -> Result:
