@@ -78,8 +78,11 @@ class Loop:
         if wait:
             # epoll counts its time-out in whole milliseconds, select in microseconds; and select can wait for epoll.
             select.select([self._selector.fileno()], (), (), self._time_left())
+        watched = self._selector.get_map()
         for key, _ in self._selector.select(0):
-            key.data()
+            # A call before this one may have ended what is ready, and closed its descriptor.
+            if watched.get(key.fd) is key:
+                key.data()
         self._run_due()
 
     def close(self) -> None:
