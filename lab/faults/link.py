@@ -196,7 +196,8 @@ class LinkFault(Fault):
             why = f"its {show_time(self._rule.lasts)} were over" if over else f"{node} has stopped"
             raise NoEffect(f"{kind.name} at {node} ended while it was measured: {why}")
         crossings = len(made.directions) * (2 if transport == "tcp" else 1)
-        self.verdict = kind.judge(made.values, Evidence(self.before, self.after, state, crossings, declared, errors))
+        evidence = Evidence(self.before, self.after, state, crossings, declared, errors, transport)
+        self.verdict = kind.judge(made.values, evidence)
         if not self.verdict.bites:
             asked = f"{ends[0].asker.name} asked {ends[0].answerer.name} over {transport}"
             raise NoEffect(

@@ -81,6 +81,8 @@ class Evidence:
     """By how much the declared link between the two ends lengthens each round trip at the least, seconds."""
     checksum_errors: int = 0
     """Packets that either end dropped meanwhile for a wrong checksum, where the fault is about that."""
+    transport: Transport = "udp"
+    """What it was measured over."""
 
 
 @dataclass(frozen=True)

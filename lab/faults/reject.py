@@ -49,7 +49,9 @@ def _judge(_values: Values, evidence: Evidence) -> Verdict:
     state = evidence.state
     got = f"{state.acted} of {state.matched} packets refused; {evidence.after}"
     # Linux sends a host one ICMP error a second (icmp_ratelimit): where others are refused too, they may have had it.
-    told = evidence.after.refused > 0 or state.matched > evidence.after.asked
+    # Over TCP more packets than probes are no others: who is not told sends its SYN again.
+    others = evidence.transport == "udp" and state.matched > evidence.after.asked
+    told = evidence.after.refused > 0 or others
     bites = state.matched == state.acted > 0 and not evidence.after.answered and told
     return Verdict("all refused", got, bites)
 

@@ -271,7 +271,8 @@ def seen(answered: int = 5, least: float | None = 0.001, refused: int = 0, asked
 
 def judged(name: str, after: Observation, matched: int, acted: int, crossings: int = 1, **how: Any) -> bool:
     made = planned(name, **{**NEEDED.get(name, {}), **how})
-    evidence = Evidence(seen(), after, State(made.rule(), matched, matched, acted, 1.0), crossings)
+    state = State(made.rule(), matched, matched, acted, 1.0)
+    evidence = Evidence(seen(), after, state, crossings, transport=made.transports[0])
     return made.kind.judge(made.values, evidence).bites
 
 
@@ -321,6 +322,8 @@ def test_blackhole_and_reject_are_total() -> None:
     assert not judged("reject", seen(answered=0), 3, 3), "silence is no refusal"
     assert judged("reject", seen(answered=0), 38, 38), "others were refused, and had the one ICMP error of that second"
     assert not judged("reject", seen(answered=0), 38, 37)
+    assert not judged("reject", seen(answered=0), 9, 9, transport="tcp"), "a SYN that is sent again is no other's"
+    assert judged("reject", seen(answered=0, refused=3), 3, 3, transport="tcp")
 
 
 @pytest.mark.parametrize(
