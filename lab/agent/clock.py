@@ -44,7 +44,9 @@ class Clock:
         Raises ClockError on an unknown node, a value that does not fit, or one below the present offset unless forced;
         OSError if a file can't be written.
         """
-        present = self.read()
+        self._set(offsets, self.read(), force=force)
+
+    def _set(self, offsets: Mapping[str, int], present: Mapping[str, int], *, force: bool = False) -> None:
         for node, offset in offsets.items():
             if node not in present:
                 known = ", ".join(present) or "none"
@@ -68,7 +70,7 @@ class Clock:
         step = round(to * 1e9) - time.time_ns() - max(present.values(), default=0)
         if not present or step <= 0:
             return None
-        self.set({node: offset + step for node, offset in present.items()})
+        self._set({node: offset + step for node, offset in present.items()}, present)
         return Step(time.time(), step / 1e9)
 
     def _files(self) -> dict[str, mmap.mmap]:

@@ -324,7 +324,8 @@ def ask(
     }
     own = [{name: value for name, value in obj.items() if name not in shared} for obj in objects]
     request = {"op": "ask", "batch": batch, "window": window, "defaults": shared, "queries": own}
-    return {**request, **({"announce": True} if announce else {}), **({"together": True} if together else {})}
+    wishes = {"announce": announce, "together": together}
+    return {**request, **{wish: True for wish, is_wanted in wishes.items() if is_wanted}}
 
 
 def cancel(batch: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ _LONGEST = 50.0  # seconds that one experiment of the quick set may take
 _VIRTUAL = 170.0  # look-ups a second, in virtual time
 
 _FAILED = "failed"  # it could not go on, so there is no outcome
-_STYLES = {_FAILED: "bold red", **{str(outcome): style for outcome, style in OUTCOMES.items()}}
+_STYLES = {_FAILED: "bold red", **{str(outcome): style for outcome, style in OUTCOMES.items()}}  # the worst first
 
 
 def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: int = 1, **how: Any) -> None:
@@ -43,7 +43,7 @@ def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: 
     in processes of their own. One that cannot go on does not keep the others from it; the exit code then is that of
     `EnvironmentProblem`.
     """
-    from lab.experiments.journal import EXIT_CODES, worst
+    from lab.experiments.journal import EXIT_CODES
     from lab.experiments.loading import load, names
 
     begun = time.monotonic()
@@ -56,18 +56,18 @@ def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: 
     for run in running(chosen, folder, jobs=jobs, quick=quick, **how):
         found.append(run)
         _tell(run)
-    failed = any(one.journal.problem for one in found)
-    outcome = _FAILED if failed else worst(one.outcome for one in found)
     counts = Counter(map(_outcome, found))
-    told = ", ".join(f"{counts[one]} {one}" for one in _STYLES if counts[one])
+    outcomes = [one for one in _STYLES if counts[one]]
+    worst, told = outcomes[0], ", ".join(f"{counts[one]} {one}" for one in outcomes)
     took = time.monotonic() - begun
     if left_out:
         say(f"[dim]left out, as their quick run is longer than {_LONGEST:g} s or none: {', '.join(left_out)}[/]")
     emit(
         [{"run": str(one.folder), **one.journal.to_json()} for one in found],
-        lambda: say(f"[{_STYLES[outcome]}]{outcome}[/]: {told} in {took / 60:.1f} min; {plain(nearby(folder))}"),
+        lambda: say(f"[{_STYLES[worst]}]{worst}[/]: {told} in {took / 60:.1f} min; {plain(nearby(folder))}"),
     )
-    if code := EnvironmentProblem.exit_code if failed else EXIT_CODES[worst(one.outcome for one in found)]:
+    codes = {_FAILED: EnvironmentProblem.exit_code, **{str(one): code for one, code in EXIT_CODES.items()}}
+    if code := codes[worst]:
         sys.stdout.flush()
         raise typer.Exit(code)
 

@@ -48,7 +48,10 @@ class Meter:
         self._waiting: list[Message] = []  # queries of earlier intervals
 
     def read(self, messages: Iterable[Message], tapped: Collection[str]) -> dict[str, Rates]:
-        """As `rates`, of the next interval."""
+        """Of the next interval: the rates of every node, and address that is none, that sent or got a message in it.
+
+        `messages` are in order of time.
+        """
         messages = list(messages)
         exchanges, _ = pair([*self._waiting, *messages])
         if messages:
@@ -56,11 +59,6 @@ class Meter:
             waiting = [one.query for one in exchanges if one.response is None and one.query.time >= since]
             self._waiting = waiting[-_WAITING:]
         return _rates(messages, exchanges, tapped)
-
-
-def rates(messages: Iterable[Message], tapped: Collection[str]) -> dict[str, Rates]:
-    """The rates of every node, and address that is none, that sent or got one of the messages, in order of time."""
-    return Meter().read(messages, tapped)
 
 
 def _rates(messages: list[Message], exchanges: Iterable[Exchange], tapped: Collection[str]) -> dict[str, Rates]:

@@ -14,7 +14,7 @@ from lab import BadInput, labs
 from lab.observe.counts import Counts, count
 from lab.observe.exchange import pair
 from lab.observe.message import Message
-from lab.observe.rates import Meter, rates
+from lab.observe.rates import Meter
 from lab.observe.selection import members, seen_once, selector
 from lab.topology.derive import derive
 
@@ -193,7 +193,7 @@ def test_a_node_goes_before_the_role_of_the_same_name() -> None:
 
 def test_rates(wire: Wire) -> None:
     resolution(wire)
-    found = rates(wire.messages, (RESOLVER,))
+    found = Meter().read(wire.messages, (RESOLVER,))
     assert (found[RESOLVER].received, found[RESOLVER].sent, found[RESOLVER].rcodes) == (1, 4, {"NOERROR": 1})
     assert (found["gtld-1"].received, found["gtld-1"].sent, found["gtld-1"].rcodes) == (1, 0, {"NOERROR": 1})
     assert found[RESOLVER].latency == pytest.approx(0.009)
