@@ -21,6 +21,18 @@ from tests.fakerun import fake_journal, fake_run, fake_trial
 Told = tuple[int, str, str]
 
 
+class Child:
+    """In place of a process that runs a group of experiments; it is over at once."""
+
+    returncode = 0
+
+    def communicate(self) -> tuple[None, str]:
+        return None, ""
+
+    def poll(self) -> int:
+        return self.returncode
+
+
 @pytest.fixture
 def dnslab(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Told]:
     monkeypatch.chdir(tmp_path)
@@ -193,20 +205,14 @@ def test_one_that_cannot_go_on_does_not_keep_the_others_from_it(
             raise EnvironmentProblem(runs[source.name].problem)
         return Run.load(place)
 
-    class Child:
+    class OneFails(Child):
         def __init__(self, command: list[str], **_: object) -> None:
             self.returncode = 3 if "dike" in command[4] else 0
             with suppress(EnvironmentProblem):
                 run_one(load(command[4]), folder=tmp_path / "kept")
 
-        def communicate(self) -> tuple[None, str]:
-            return None, "dnslab: the network is full"
-
-        def poll(self) -> int:
-            return 0
-
     monkeypatch.setattr("lab.experiments.runner.run", run_one)
-    monkeypatch.setattr("lab.cli.library.subprocess.Popen", Child)
+    monkeypatch.setattr("lab.cli.library.subprocess.Popen", OneFails)
     ended, out, _ = dnslab("run", "dike", "root-bypass", "--jobs", jobs, "--runs", str(tmp_path / "kept"))
     assert ended == EnvironmentProblem.exit_code
     assert "failed dike, " in out
@@ -223,19 +229,11 @@ def test_what_runs_beside_others_is_the_file_that_was_meant(
     mine.write_text(load("dike").text.replace("labs/dike.yaml", str(Path(load("dike").file).parent / "labs/dike.yaml")))
     started: list[tuple[list[str], Mapping[str, str]]] = []
 
-    class Child:
-        returncode = 0
-
+    class Noted(Child):
         def __init__(self, command: list[str], *, env: Mapping[str, str], **_: object) -> None:
             started.append((command, env))
 
-        def communicate(self) -> tuple[None, str]:
-            return None, ""
-
-        def poll(self) -> int:
-            return 0
-
-    monkeypatch.setattr("lab.cli.library.subprocess.Popen", Child)
+    monkeypatch.setattr("lab.cli.library.subprocess.Popen", Noted)
     found = fake_run(tmp_path / "found")
     monkeypatch.setattr(Run, "load", lambda _folder: found)
     monkeypatch.setenv("DNSLAB_LAB", "of-somebody")
@@ -251,9 +249,7 @@ def test_what_measures_the_machine_runs_before_the_others_and_alone(
     going: set[str] = set()
     beside: dict[str, set[str]] = {}
 
-    class Child:
-        returncode = 0
-
+    class Going(Child):
         def __init__(self, command: list[str], **_: object) -> None:
             self._name = Path(command[4]).stem
             beside[self._name] = set(going)
@@ -261,12 +257,9 @@ def test_what_measures_the_machine_runs_before_the_others_and_alone(
 
         def communicate(self) -> tuple[None, str]:
             going.remove(self._name)
-            return None, ""
+            return super().communicate()
 
-        def poll(self) -> int:
-            return 0
-
-    monkeypatch.setattr("lab.cli.library.subprocess.Popen", Child)
+    monkeypatch.setattr("lab.cli.library.subprocess.Popen", Going)
     found = fake_run(tmp_path / "found")
     monkeypatch.setattr(Run, "load", lambda _folder: found)
     dnslab("run", "single-point-of-failure", "dike", "calibration", "--jobs", "3", "--runs", str(tmp_path / "kept"))
