@@ -88,15 +88,13 @@ def attach(api: APIClient, lab: str, node: str, helper: Helper) -> Stream:
 
 
 def _try(api: APIClient, lab: str, node: str, helper: Helper) -> Stream:
-    from docker.errors import APIError
-
     container = name(lab, node, helper)
     if node not in running(api, lab, helper):
         _create(api, lab, node, helper)
     try:
         stream = Stream(api, container, list(helper.relay))
-    except APIError as error:  # it has ended meanwhile
-        raise _NotYet(f"Docker did not reach the {helper.image} of {node}: {error.explanation}") from None
+    except EnvironmentProblem as error:  # it has ended meanwhile
+        raise _NotYet(str(error)) from None
     try:
         stream.send(protocol.encode_line(helper.hello))
         # What Docker says when the container ends at this moment comes on the same stream, as if the program said it.

@@ -8,6 +8,8 @@ import struct
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from lab.errors import EnvironmentProblem
+
 if TYPE_CHECKING:
     from docker import APIClient
 
@@ -20,12 +22,23 @@ class StreamClosed(Exception):
 
 
 class Stream:
-    """A running program in a container, spoken to line by line. Not for two threads to read at once."""
+    """A running program in a container, spoken to line by line. Not for two threads to read at once.
+
+    Raises `EnvironmentProblem` when it cannot be started, because the container has ended for one.
+    """
 
     def __init__(self, api: APIClient, container: str, command: list[str]) -> None:
+        from docker.errors import APIError
+
         self._api = api
-        self._exec: str = api.exec_create(container, command, stdin=True)["Id"]
-        attached: Any = api.exec_start(self._exec, socket=True, demux=False)
+        try:
+            self._exec: str = api.exec_create(container, command, stdin=True)["Id"]
+            attached: Any = api.exec_start(self._exec, socket=True, demux=False)
+        except APIError as error:
+            raise EnvironmentProblem(
+                f"Docker did not run `{command[0]}` in {container}: {error.explanation};"
+                " `dnslab status` shows what runs"
+            ) from None
         self._attached = attached  # it owns the connection: dropping it would close the socket
         self._socket: socket.socket = getattr(attached, "_sock", attached)
         self._socket.settimeout(None)
