@@ -35,7 +35,7 @@ test-lab: $(VENV)/dev  ## run the tests on a lab
 	$(VENV)/bin/python -m pytest tests/lab tests/plugin
 
 test-experiments: $(VENV)/dev  ## run the quick set of experiments; DNSLAB_RUNS=FOLDER keeps their reports elsewhere
-	$(DNSLAB) run all --quick --jobs 2
+	$(DNSLAB) run all --quick --jobs 3
 
 experiment: $(VENV)/core  ## run an experiment (EXP=tld-outage, or a file; ARGS=... for options)
 	@$(DNSLAB) run $(EXP) $(ARGS)
