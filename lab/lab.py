@@ -55,9 +55,9 @@ class Lab(RunningLab):
 
         Raises `BadInput`, `EnvironmentProblem` and, when it does not bite, `NoEffect`.
         """
-        from lab.faults import inject
+        from lab.faults import inject, plan
 
-        return inject(self, name, node, **how)
+        return inject(self, plan(self.topology, name, node, how))
 
     def observe(self, *nodes: str) -> Observation:
         """Watch the messages of some nodes (default: all resolvers): `with lab.observe() as seen:`, then act, then ask.

@@ -81,7 +81,7 @@ def fault(
             emit(made.about(), lambda: say(plain(made.describe())))
             return
         begun = time.monotonic()
-        with inject(here, name, target, **how) as active:
+        with inject(here, made) as active:
             _hold(active, begun, endless=lasts is None)
 
 

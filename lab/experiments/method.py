@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from lab.errors import BadInput, LabError
+from lab.errors import LabError
 from lab.experiments.history import FaultWindow, Mark
 from lab.experiments.recording import Recorder
 from lab.experiments.timeline import Timed
@@ -53,6 +53,10 @@ class Method:
         self._lock = threading.Lock()
         self.active: list[Active] = []
 
+    def prepare(self, steps: Iterable[Timed]) -> None:
+        """Start what the faults among `steps` work with: no helper is to be waited for while the workload runs."""
+        each(lambda timed: self._plan(timed).prepare(self._lab), [one for one in steps if one.step.fault is not None])
+
     def do(self, steps: Iterable[Timed]) -> None:
         """Do steps that are due at the same time, in their order; faults that follow each other are injected at once.
 
@@ -85,14 +89,11 @@ class Method:
         self._recorder.add(Mark(self._now(), what, f"{handle.name}: {what}"))
 
     def _inject(self, timed: Timed) -> None:
-        from lab.faults import inject, plan
+        from lab.faults import inject
 
-        name = timed.step.fault
-        assert name is not None
-        how = {**timed.step.how, "lasts": LASTS, **self._chance(timed)}
-        made, began = plan(self._lab.topology, name, timed.node, how), self._now()
+        made, began = self._plan(timed), self._now()
         try:
-            fault = inject(self._lab, name, timed.node, **how)
+            fault = inject(self._lab, made)
         except LabError as error:
             healed = self._now()  # what does not bite is healed before it is told
             self._recorder.add(_window(made, began, None, healed, healed, problem=str(error)))
@@ -102,16 +103,16 @@ class Method:
         if made.kind.level == _ZONE:
             self._edited(began)
 
-    def _chance(self, timed: Timed) -> dict[str, int]:
-        """The seed, of a fault that leaves something to chance and takes one."""
-        from lab.faults import plan
+    def _plan(self, timed: Timed) -> Plan:
+        """What a step would do; with the seed, where something is left to chance."""
+        from lab.faults import kind, plan
 
-        seed = self._seed if timed.step.seed is None else timed.step.seed
-        try:
-            plan(self._lab.topology, timed.step.fault or "", timed.node, {**timed.step.how, "seed": seed})
-        except BadInput:
-            return {}
-        return {"seed": seed}
+        step = timed.step
+        assert step.fault is not None
+        how = {**step.how, "lasts": LASTS}
+        if "seed" in kind(step.fault).options:
+            how["seed"] = self._seed if step.seed is None else step.seed
+        return plan(self._lab.topology, step.fault, timed.node, how)
 
     def _heal(self, one: Active) -> None:
         ended, problem, lasted, healed = self._now(), "", False, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -77,10 +77,12 @@ class Conductor:
                     if self.experiment.cache == "warm":
                         self._pace.warm()
                     self._write_truths(distinct(self.experiment.workload))
-                    self._pace.start()
-                    started = True
+                    steps = timed(self.experiment)
                     with Method(self.lab, self.recorder, lambda: self._pace.now, self._edited, self.seed) as method:
-                        self._phases(method, seen)
+                        method.prepare(steps)
+                        self._pace.start()
+                        started = True
+                        self._phases(steps, method, seen)
             except KeyboardInterrupt:
                 self._mark(INTERRUPTED, "it was interrupted", started)
                 raise
@@ -115,8 +117,8 @@ class Conductor:
 
     # The phases
 
-    def _phases(self, method: Method, seen: Observation) -> None:
-        steps, end = timed(self.experiment), 0.0
+    def _phases(self, steps: Sequence[Timed], method: Method, seen: Observation) -> None:
+        end = 0.0
         for index, (name, length) in enumerate(self.experiment.phases.items()):
             over = [one for one in method.active if one.timed.end_phase <= index]
             due = [one for one in steps if one.start.phase == index]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lab.faults.kind import Verdict
-from lab.faults.plan import Plan, plan
+from lab.faults.plan import Plan
 
 if TYPE_CHECKING:
     from lab.agent.conditions import State
@@ -22,9 +22,9 @@ class Seen(Protocol):
         """As plain data."""
 
 
-def inject(lab: RunningLab, name: str, target: str | Sequence[str], /, **how: Any) -> Fault:
-    """Inject a fault and measure it; see `lab.Lab.fault`."""
-    fault = plan(lab.topology, name, target, how).fault(lab)
+def inject(lab: RunningLab, made: Plan) -> Fault:
+    """Do what was planned, and measure that it bites; see `lab.Lab.fault`. Raises `EnvironmentProblem`, `NoEffect`."""
+    fault = made.fault(lab)
     try:
         fault.begin()
     except BaseException:

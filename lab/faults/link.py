@@ -135,6 +135,10 @@ class LinkPlan(Plan):
             self.about(),
         )
 
+    def prepare(self, lab: RunningLab) -> None:
+        """Start the conditioner of the node."""
+        lab.links.prepare(self.node.name)
+
     def fault(self, lab: RunningLab) -> Fault:
         """The fault itself, not begun."""
         return LinkFault(lab, self)

@@ -66,6 +66,9 @@ class Plan(ABC):
     def fault(self, lab: RunningLab) -> Fault:
         """The fault itself, not begun."""
 
+    def prepare(self, lab: RunningLab) -> None:  # noqa: B027 - most need nothing
+        """Start what it works with, so that it bites at once when it is injected. Raises `EnvironmentProblem`."""
+
     @property
     def lasts(self) -> float:
         """Seconds after which it heals by itself."""

@@ -40,6 +40,10 @@ class SeveralPlan(Plan):
         """The options of each of them."""
         return self.parts[0].details()
 
+    def prepare(self, lab: RunningLab) -> None:
+        """Start what it works with, at all nodes at once."""
+        each(lambda part: part.prepare(lab), self.parts)
+
     def fault(self, lab: RunningLab) -> Fault:
         """The fault itself, not begun."""
         return SeveralFault(lab, self)

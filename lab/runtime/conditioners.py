@@ -36,6 +36,10 @@ class Conditioners:
         self._links: dict[str, _Link] = {}
         self._lock = threading.Lock()
 
+    def prepare(self, node: str) -> None:
+        """See that a node's conditioner runs, and does so until `close`. Raises `EnvironmentProblem`."""
+        self._link(node).connection()
+
     def add(self, node: str, rule: Rule) -> None:
         """Put a rule in force at a node. Raises `EnvironmentProblem`, for one when the node does not run."""
         self._link(node).add(rule)
@@ -57,7 +61,7 @@ class Conditioners:
 
     def helper(self, node: str) -> str:
         """Name of a node's helper container, which now runs and does so until `close`. Raises `EnvironmentProblem`."""
-        self._link(node).connection()
+        self.prepare(node)
         return helper.name(self._lab, node, CONDITIONER)
 
     def disturbed(self) -> dict[str, list[State]]:
