@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import socket
 import struct
 import tarfile
+import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,10 +21,12 @@ if TYPE_CHECKING:
     from docker import APIClient
 
 _OUTSIDE = "bridge"  # Docker's ordinary network: the gateway stands on it too, to be reached from the machine
+LOOPBACK = "127.0.0.1"  # of this machine, where the gateway is published
 _PORTS_TO_TRY = 200
 _LAST_PORT = 65535
 _GOING = 20.0  # seconds for a container that Docker is removing already to be gone
 _CONCERNED = {"kill": ("running", "paused"), "pause": ("running",), "unpause": ("paused",)}  # states, by verb
+_JOINING = threading.BoundedSemaphore(2)  # see `begin`
 CLOCKS = "clock"  # folder of the volume with the clock of each node
 
 
@@ -64,7 +69,7 @@ def create(api: APIClient, lab: str, spec: ContainerSpec, marks: Mapping[str, st
         "binds": [f"{labels.volume_name(lab)}:{FOLDER}:{'rw' if spec.is_machine else 'ro'}"],
     }
     if node.port is not None:
-        host_config["port_bindings"] = {"53/udp": ("127.0.0.1", node.port), "53/tcp": ("127.0.0.1", node.port)}
+        host_config["port_bindings"] = {"53/udp": (LOOPBACK, node.port), "53/tcp": (LOOPBACK, node.port)}
     try:
         return _create(api, lab, spec, host_config, marks)
     except APIError as error:
@@ -102,6 +107,17 @@ def _create(
     return container
 
 
+def begin(api: APIClient, container: str) -> None:
+    """Start the container of a node; all that start one do it by this.
+
+    Docker counts the endpoints of a network, and 20.10 can add one too many when three join it at the same time
+    (`atomicIncDecEpCnt` of its libnetwork: two callers share a number that the third has changed meanwhile). Such a
+    network cannot be removed until Docker is restarted: so no more than two join at a time.
+    """
+    with _JOINING:
+        api.start(container)
+
+
 def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: Mapping[str, str]) -> int | None:
     """Start a container that was created from `spec`; return the port it is published on, if it is the gateway.
 
@@ -114,19 +130,37 @@ def start(api: APIClient, lab: str, spec: ContainerSpec, container: str, marks: 
     # The digest of what was wanted: a port that gave way is no change of the declaration, and `up` leaves it alone.
     marks = {**marks, labels.SPEC: spec.digest}
     for port in [None] if wanted is None else range(wanted, min(wanted + _PORTS_TO_TRY, _LAST_PORT + 1)):
+        if port is not None and not _is_free(port):
+            continue
         try:
             if port != spec.node.port:
+                api.remove_container(container, force=True)
                 spec = replace(spec, node=replace(spec.node, port=port))
                 container = create(api, lab, spec, marks)
-            api.start(container)
+            begin(api, container)
         except APIError as error:
             reason = str(error.explanation or "")
             if port is None or not ("already allocated" in reason or "already in use" in reason):
                 raise EnvironmentProblem(f"Docker did not start {spec.node.name}: {reason}") from None
-            api.remove_container(container, force=True)
         else:
             return port
     raise EnvironmentProblem(f"no free port for the gateway, from {wanted} on; set `gateway: {{port: ...}}`")
+
+
+def _is_free(port: int) -> bool:
+    """Whether nobody on this machine has the port; Docker takes half a second to find that out, and has the last word.
+
+    It is asked all the same: another one may be quicker, and it may be on another machine.
+    """
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(kind is socket.SOCK_STREAM))
+            try:
+                trial.bind((LOOPBACK, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    return False
+    return True
 
 
 def remove(api: APIClient, ids: Iterable[str]) -> None:
@@ -191,7 +225,7 @@ def go_on(api: APIClient, lab: str, container: Container) -> None:
         api.unpause(container.id)
         programs_too(api, lab, container.node, "unpause")
     elif container.state != "running":
-        api.start(container.id)
+        begin(api, container.id)
 
 
 def revive(api: APIClient, lab: str, node: str) -> None:

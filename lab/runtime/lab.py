@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 STUB_TIMEOUT = 5.0  # seconds an attempt, and rounds over the servers: the defaults of resolv.conf(5)
 STUB_ATTEMPTS = 2
-LOOPBACK = "127.0.0.1"  # of this machine, where the gateway is published
 
 
 class How(TypedDict, total=False):
@@ -219,7 +218,7 @@ class RunningLab:
         if (port := self.gateway_port) is None:
             name = gateways[0].name
             raise EnvironmentProblem(f"{name} is {self.nodes[name].state}; `dnslab up` mends it")
-        return LOOPBACK, port
+        return containers.LOOPBACK, port
 
     def containers(self) -> dict[str, containers.Container]:
         """What Docker has of this lab, by node."""

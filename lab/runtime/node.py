@@ -74,7 +74,7 @@ class NodeHandle:
 
     def begin(self) -> None:
         """Start the program, and wait for nothing."""
-        self._do("start", lambda: self._api.start(self.container))
+        self._do("start", lambda: containers.begin(self._api, self.container))
 
     def wait(self) -> None:
         """Wait until it answers, as it runs."""
