@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,8 @@ def watch(
             while until is None or last < began + until:
                 next_look = last + interval if until is None else min(last + interval, began + until)
                 threading.Event().wait(max(0.0, next_look - time.monotonic()))
+                if _is_gone(here, seen.taps, seen.stopped):
+                    raise here.gone_problem()
                 show(_look(here, seen, meter, (now := time.monotonic()) - last))
                 last = now
 
@@ -218,10 +220,19 @@ def capture(
             watched = ", ".join(caught.packets)
             err().print(f"Capturing at {plain(watched)}; " + ("Ctrl-C ends it." if lasts is None else f"for {lasts}."))
             until = None if seconds is None else time.monotonic() + seconds
-            while until is None or time.monotonic() < until:
+            gone = False
+            while not gone and (until is None or time.monotonic() < until):
                 threading.Event().wait(_FLUSH if until is None else min(_FLUSH, max(0.0, until - time.monotonic())))
                 caught.flush()
+                gone = _is_gone(here, caught.packets, caught.stopped)
         _told(caught, output)
+        if gone:  # what there is of it is in the file, and has been told
+            raise here.gone_problem()
+
+
+def _is_gone(lab: Lab, watched: Collection[str], stopped: Collection[str]) -> bool:
+    """Whether the lab was taken down; looked for when nothing is left to be watched, and no sooner."""
+    return len(stopped) == len(watched) and lab.gone
 
 
 def _told(caught: Capture, output: str) -> None:

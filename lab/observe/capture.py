@@ -84,6 +84,11 @@ class Capture:
         """When a node was not watched, though it should have been: it was stopped, or its tap."""
         return self._watching.gaps
 
+    @property
+    def stopped(self) -> dict[str, str]:
+        """The nodes that are not watched now, because they have stopped, and why."""
+        return self._watching.stopped
+
     def _arrived(self, node: str, frames: bytes) -> None:
         with self._lock:
             for frame in decode(frames):

@@ -108,7 +108,7 @@ class Observation:
     @property
     def stopped(self) -> dict[str, str]:
         """The nodes that are not watched now, because they have stopped, and why."""
-        return {gap.tap: gap.why for gap in self.gaps if gap.until is None}
+        return self._watching.stopped
 
     # What was seen
 

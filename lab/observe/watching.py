@@ -101,6 +101,11 @@ class Watching:
         """When a node was not watched, though it should have been."""
         return [gap for watch in self._watches.values() for gap in list(watch.gaps)]
 
+    @property
+    def stopped(self) -> dict[str, str]:
+        """The nodes that are not watched now, because they have stopped, and why."""
+        return {gap.tap: gap.why for gap in self.gaps if gap.until is None}
+
     def _resume(self, node: str) -> None:
         """A node has been started: watch it before whoever started it goes on."""
         if (watch := self._watches.get(node)) is not None:

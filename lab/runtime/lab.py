@@ -153,8 +153,8 @@ class RunningLab:
         """
         with locked(self.name):
             declaration = memory.recall(self.api, self.name)
-            if declaration is None or network.find(self.api, self.name) is None:
-                raise EnvironmentProblem(f"lab {self.name} is gone: somebody took it down")
+            if declaration is None or self.gone:
+                raise self.gone_problem()
             raised = raising.bring_up(self._client, self.name, declaration, silent, self._marks)
         raised.prober.close()
         return raised.changed
@@ -190,6 +190,15 @@ class RunningLab:
     def node(self, name: str) -> NodeHandle:
         """The node called `name`, by node name, DNS name or address. Raises `BadInput`."""
         return self.nodes[self.topology.node(name).name]
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was taken down."""
+        return network.find(self.api, self.name) is None
+
+    def gone_problem(self) -> EnvironmentProblem:
+        """What to tell who cannot go on because of that."""
+        return EnvironmentProblem(f"lab {self.name} is gone: somebody took it down")
 
     @property
     def api(self) -> APIClient:
