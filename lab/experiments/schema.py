@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from lab.experiments.quantities import Length, duration, length, rate, share
-from lab.topology.declaration import Label, Strict, Text
+from lab.topology.declaration import Label, Strict, Text, Whole
 
 Duration = Annotated[float, BeforeValidator(duration)]
 Rate = Annotated[float, BeforeValidator(rate)]
@@ -55,7 +55,7 @@ class Zipf(Strict):
     """Names whose popularity falls with their rank: that of rank r is asked with a probability ~ 1 / r^exponent."""
 
     pattern: Texts  # with {} where the rank goes; of several each rank takes the next
-    count: Annotated[int, Field(ge=1, le=100_000)]
+    count: Annotated[Whole, Field(ge=1, le=100_000)]
     exponent: Annotated[float, Field(ge=0, le=10)] = 0.9
 
     def name(self, rank: int) -> str:
@@ -67,7 +67,7 @@ class Each(Strict):
     """Names that are asked for in turn, from 1 to `count` and over again: with rounds, each client its own."""
 
     pattern: str  # with {} where the number goes
-    count: Annotated[int, Field(ge=1, le=100_000)]
+    count: Annotated[Whole, Field(ge=1, le=100_000)]
 
 
 class Names(Strict):
@@ -101,12 +101,12 @@ class Workload(Strict):
     types: Annotated[Texts, Field(min_length=1)] = ("A",)  # each as often as the others
     rate: Rate | None = None  # queries a second, of all hosts together
     arrivals: Arrivals = "poisson"
-    clients: Annotated[int, Field(ge=1, le=1000)] | None = None
+    clients: Annotated[Whole, Field(ge=1, le=1000)] | None = None
     # of a closed loop: each asks again when answered; of rounds: each asks once in a round
     hosts: Texts = ()  # that ask, in turn; default: the lab's first host
     at: Texts = ()  # nodes that are asked, in turn; default: the host's resolvers, as its resolv.conf says
     timeout: Duration | None = None  # that an attempt may take; default: that of the stub resolver, 5 s
-    attempts: Annotated[int, Field(ge=1, le=10)] | None = None  # rounds over the servers; default: 2, with `at` 1
+    attempts: Annotated[Whole, Field(ge=1, le=10)] | None = None  # rounds over the servers; default: 2, with `at` 1
     transport: Literal["udp", "tcp"] = "udp"
     recurse: bool = True
     ipv6: bool = False
@@ -149,7 +149,7 @@ class Step(Strict):
     to: Texts | None = None
     direction: str | None = None
     transport: str | None = None
-    seed: int | None = None  # of what the fault leaves to chance; default: that of the trial
+    seed: Whole | None = None  # of what the fault leaves to chance; default: that of the trial
     parameters: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -184,7 +184,7 @@ class Expectation(Strict):
 
     that: str
     judged: Literal["interval", "value"] = "interval"
-    samples: Annotated[int, Field(ge=1)] = 1  # fewer are inconclusive
+    samples: Annotated[Whole, Field(ge=1)] = 1  # fewer are inconclusive
     because: str = ""
 
     @model_validator(mode="before")
@@ -203,12 +203,12 @@ class Experiment(Strict):
     lab: LabSource
     cache: Cache
     time: Literal["real", "virtual"] = "real"
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 1
     confidence: Share = 0.99
     stale: Duration = 0.0  # how long after its TTL an answer may still be given (RFC 8767)
     parameters: dict[Identifier, Values] = Field(default_factory=dict)  # every combination is run
     cases: tuple[dict[Identifier, Any], ...] = ()  # combinations of more parameters, one by one
-    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    repeats: Annotated[Whole, Field(ge=1, le=1000)] = 1
     alone: bool = False  # it measures the machine: of several that run at a time, none runs beside it
     workload: Workload
     phases: dict[Annotated[str, AfterValidator(_phase_name)], PhaseLength] = Field(min_length=1)

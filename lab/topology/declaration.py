@@ -69,6 +69,7 @@ def _selector(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",")) if isinstance(value, str) else value
 
 
+Whole = Annotated[int, Field(strict=True)]  # neither `true` nor a text of digits
 Ttl = Annotated[int, BeforeValidator(_ttl)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 Text = Annotated[str, BeforeValidator(_text)]
@@ -99,7 +100,7 @@ class Zone(Strict):
     ns_ttl: Ttl | None = None
     delegation_ttl: Ttl | None = None
     negative_ttl: Ttl | None = None
-    serial: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    serial: Annotated[Whole, Field(ge=0, lt=2**32)] = 1
 
 
 class Member(Strict):
@@ -142,7 +143,7 @@ class Host(Member):
 class Gateway(Member):
     """The door for a person's own `dig`, on the loopback of the machine."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] = 5300
+    port: Annotated[Whole, Field(ge=1, le=65535)] = 5300
     resolvers: tuple[str, ...] = ()
 
 

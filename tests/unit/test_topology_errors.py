@@ -123,6 +123,7 @@ def test_the_lab_of_these_tests_is_right() -> None:
         ("lab: small", "lab: small\nlinks: [{between: [[], tld], rtt: 1ms}] # WRONG", ["at least one is wanted"]),
         (TLD, "com: {servers: [tld], serial: 4294967296} # WRONG", ["a number below 4294967296 is wanted here"]),
         (TLD, "com: {servers: [tld], serial: x} # WRONG", ["a whole number is wanted here (got 'x')"]),
+        (TLD, "com: {servers: [tld], serial: true} # WRONG", ["a whole number is wanted here (got True)"]),
         (AUTHORITY, "authority: {program: bind, ipv6: 10.1.2.7} # WRONG", ["an IPv6 address is wanted here"]),
         # zones, servers, programs, references
         ("  .: {servers: [root]}", "  net: {servers: [root]}", ["no root zone; add one"]),
