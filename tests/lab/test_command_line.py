@@ -372,8 +372,8 @@ def test_doctor(dnslab: Run, tmp_path: Path) -> None:
     told = dnslab("doctor", "--json", PATH=str(tmp_path)).json
     assert told["able"]
     notes = {finding["subject"]: finding["mend"] for finding in told["findings"] if finding["verdict"] == "note"}
-    assert set(notes) >= {"docker command", "Compose", "dig"}
-    assert all("apt-get install" in mend for mend in notes.values())
+    for subject in ("docker command", "Compose", "dig"):  # there may be others: images left, labs half made
+        assert "apt-get install" in notes[subject]
     assert not [lab for lab in dnslab("labs", "--json").json["up"] if lab.startswith("doctor-")], "it cleans up"
 
 
