@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 ALL = "all"
 """In place of experiments: all that come with dnslab."""
 
-_LONGEST = 50.0  # seconds that one experiment of the quick set may take
 _VIRTUAL = 170.0  # look-ups a second, in virtual time
 
 _FAILED = "failed"  # it could not go on, so there is no outcome
@@ -39,18 +38,15 @@ _STYLES = {_FAILED: "bold red", **{str(outcome): style for outcome, style in OUT
 def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: int = 1, **how: Any) -> None:
     """Run them, on labs of their own; a line for each that is over, and the exit code of the worst.
 
-    Of `ALL` with `quick`, those whose quick run is one; the others are left out, and named. `jobs`: so many at a time,
-    in processes of their own. One that cannot go on does not keep the others from it; the exit code then is that of
-    `EnvironmentProblem`.
+    `jobs`: so many at a time, in processes of their own. One that cannot go on does not keep the others from it; the
+    exit code then is that of `EnvironmentProblem`.
     """
     from lab.experiments.journal import EXIT_CODES
     from lab.experiments.loading import load, names
 
     begun = time.monotonic()
-    everything = ALL in experiments
-    sources = [load(name) for name in (names() if everything else dict.fromkeys(experiments))]
-    left_out = [source.name for source in sources if everything and quick and not _is_quick(source)]
-    chosen = _by_lab([source for source in sources if source.name not in left_out], quick=quick)
+    sources = [load(name) for name in (names() if ALL in experiments else dict.fromkeys(experiments))]
+    chosen = _by_lab(sources, quick=quick)
     running = _one_by_one if jobs == 1 else _at_once
     found: list[Run] = []
     for run in running(chosen, folder, jobs=jobs, quick=quick, **how):
@@ -60,8 +56,6 @@ def run_several(experiments: Sequence[str], folder: Path, *, quick: bool, jobs: 
     outcomes = [one for one in _STYLES if counts[one]]
     worst, told = outcomes[0], ", ".join(f"{counts[one]} {one}" for one in outcomes)
     took = time.monotonic() - begun
-    if left_out:
-        say(f"[dim]left out, as their quick run is longer than {_LONGEST:g} s or none: {', '.join(left_out)}[/]")
     emit(
         [{"run": str(one.folder), **one.journal.to_json()} for one in found],
         lambda: say(f"[{_STYLES[worst]}]{worst}[/]: {told} in {took / 60:.1f} min; {plain(nearby(folder))}"),
@@ -165,11 +159,6 @@ def _of_trial(trial: Experiment) -> float:
 
 def _is_alone(source: Source) -> bool:
     return source.tree.get("alone") is True
-
-
-def _is_quick(source: Source) -> bool:
-    """Whether there is a quick run, and what it waits for in real time is soon over."""
-    return source.has_quick and _seconds(source, quick=True) <= _LONGEST
 
 
 def _outcome(run: Run) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.library import _is_quick
 from lab.cli.main import run
 from lab.errors import BadInput, EnvironmentProblem
 from lab.experiments.journal import EXIT_CODES, Outcome
@@ -129,9 +128,8 @@ def test_a_file_without_a_quick_form_has_no_quick_run(dnslab: Callable[..., Told
     assert "has no `quick`" in err
 
 
-def test_all_of_the_library_has_a_quick_form_and_is_in_the_quick_set_but_what_waits_for_a_recheck_timer() -> None:
+def test_all_of_the_library_has_a_quick_form() -> None:
     assert [name for name in names() if not load(name).has_quick] == []
-    assert [name for name in names() if not _is_quick(load(name))] == ["stale-recheck"]
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("held", 0), ("deviated", 1), ("inconclusive", 2)])
@@ -173,16 +171,12 @@ def test_all_are_run_and_the_worst_counts(
         return replace(found, journal=fake_journal().with_trials(trial))
 
     monkeypatch.setattr("lab.experiments.runner.run", run_one)
-    monkeypatch.setattr("lab.cli.library._LONGEST", 15.0)
-    monkeypatch.setattr(
-        "lab.experiments.loading.names", lambda: ["tld-outage", "ttl-hit-rate", "distance", "stale-recheck"]
-    )
+    monkeypatch.setattr("lab.experiments.loading.names", lambda: ["ttl-hit-rate", "distance"])
     monkeypatch.setenv("DNSLAB_RUNS", str(tmp_path / "kept"))
     monkeypatch.setenv("DNSLAB_LAB", "of-somebody")
     ended, out, _ = dnslab("run", "all", "--quick")
     assert ended == code
     assert sorted(asked) == [("distance", tmp_path / "kept", True), ("ttl-hit-rate", tmp_path / "kept", True)]
-    assert "left out, as their quick run is longer than 15 s or none: tld-outage, stale-recheck" in out
     assert told in out
     assert list((tmp_path / "kept").glob("distance/*/*/report.html"))
 
