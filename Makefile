@@ -21,8 +21,7 @@ lab-status: $(VENV)/core  ## show its nodes
 
 test: $(VENV)/dev  ## run the tests, those in tests/lab and tests/plugin on labs of their own, and the quick experiments
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/unit
-	$(VENV)/bin/python -m pytest tests/lab
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile tests/plugin
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile tests/lab tests/plugin
 	@$(MAKE) --no-print-directory test-experiments
 
 test-faults: $(VENV)/dev  ## run the tests of faults; they measure times, so they are not part of CI
@@ -35,7 +34,7 @@ test-lab: $(VENV)/dev  ## run the tests on a lab
 	$(VENV)/bin/python -m pytest tests/lab tests/plugin
 
 test-experiments: $(VENV)/dev  ## run the quick set of experiments; DNSLAB_RUNS=FOLDER keeps their reports elsewhere
-	$(DNSLAB) run all --quick --jobs 3
+	$(DNSLAB) run all --quick --jobs 4
 
 experiment: $(VENV)/core  ## run an experiment (EXP=tld-outage, or a file; ARGS=... for options)
 	@$(DNSLAB) run $(EXP) $(ARGS)

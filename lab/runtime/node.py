@@ -55,15 +55,14 @@ class NodeHandle:
 
     def stop(self) -> None:
         """Stop the program as an operator would: its stop signal, then SIGKILL. Its address leaves the network."""
-        self._do("stop", lambda: self._api.stop(self.container, timeout=_STOP_PATIENCE))
+        self._do("stop", lambda: containers.end(self._api, self.container, _STOP_PATIENCE))
         self._programs_too("kill")
         self._shell.close()
 
     def kill(self) -> None:
         """End the program at once (SIGKILL)."""
         if self.state in ("running", "paused"):
-            self._do("kill", lambda: self._api.kill(self.container))
-            self._do("wait", lambda: self._api.wait(self.container))
+            self._do("kill", lambda: containers.kill(self._api, self.container))
             self._programs_too("kill")
         self._shell.close()
 
@@ -74,7 +73,7 @@ class NodeHandle:
 
     def begin(self) -> None:
         """Start the program, and wait for nothing."""
-        self._do("start", lambda: containers.begin(self._api, self.container))
+        self._do("start", lambda: self._api.start(self.container))
 
     def wait(self) -> None:
         """Wait until it answers, as it runs."""

@@ -20,6 +20,7 @@ from lab.experiments.checks import Case, correctness
 from lab.experiments.judging import judge
 from lab.faults.active import active
 from lab.report import write
+from lab.runtime.events import Event
 from tests.bench.experiments import send_times
 
 PATIENCE = 120.0  # seconds for a run to come somewhere, on a machine with more to do than its cores can
@@ -69,6 +70,22 @@ def test_it_holds_when_the_faults_bite_and_the_cache_answers(lab: Lab, tmp_path:
     versions = {node.name: node.version for node in found.journal.labs[0].nodes}
     assert versions["resolver-1"].startswith("1.")
     assert found.journal.environment["images"]
+
+
+def test_the_helper_of_a_fault_is_there_before_the_workload_begins(lab: Lab, tmp_path: Path) -> None:
+    def ended() -> None:
+        assert "gtld-1" not in lab.links.helpers()
+
+    lab.node("gtld-1").restart()
+    eventually(ended)  # what an earlier test has left there goes with the node's former life
+    helpers: dict[str, list[str]] = {}
+
+    def hear(event: Event) -> None:
+        helpers.setdefault(event.subject, lab.links.helpers())
+
+    found = define(changed(expect=["success(all) >= 80%"])).run(lab=lab, folder=tmp_path, report=hear)
+    assert found.outcome == "held", found.journal.why
+    assert "gtld-1" in helpers["baseline"], "a fault that waits for its helper bites late"
 
 
 def test_without_a_steady_state_nothing_is_broken(lab: Lab, tmp_path: Path) -> None:
