@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import Lab, labs
-from lab.runtime import compose
+from lab.runtime import compose, containers
 from lab.runtime.engine import connect
 from lab.runtime.images import ensure_images
 from lab.runtime.parallel import each
@@ -84,7 +84,7 @@ def idle_containers(count: int, *, dual_stack: bool) -> float:
     try:
         return timed(lambda: each(start, range(count)))
     finally:
-        each(lambda container: api.remove_container(container, force=True), made)
+        containers.remove(api, made)
         remove_network(api, network)
         client.close()
 
@@ -105,7 +105,8 @@ def compose_up(declaration: Declaration) -> float:
         try:
             return timed(lambda: subprocess.run([*command, "up", "-d"], check=True, capture_output=True))
         finally:
-            subprocess.run([*command, "down", "-t", "0"], check=False, capture_output=True)
+            limited = {**os.environ, "COMPOSE_PARALLEL_LIMIT": "2"}  # as in `lab.runtime.containers`
+            subprocess.run([*command, "down", "-t", "0"], check=False, capture_output=True, env=limited)
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from lab.runtime.images import ensure_images, known
 from lab.topology.addressing import Subnets, candidate_subnets
 from lab.topology.declaration import Declaration, Network
 
+LEAVING = {"COMPOSE_PARALLEL_LIMIT": "2"}  # of more that leave a network at a time Docker 20.10 loses count
 ASKED = {
     "textbook": {
         "www.example.com A": {"192.0.2.80"},
@@ -119,9 +121,11 @@ def free_port() -> int:
 def started(compose: list[str], file: Path, project: str) -> Iterator[Callable[..., str]]:
     """A Compose project that is up; yields what runs a Compose command on it."""
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, **variables: str) -> str:
         command = [*compose, "-f", str(file), "-p", project, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10 * WITHIN)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=10 * WITHIN, env={**os.environ, **variables}
+        )
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -129,4 +133,4 @@ def started(compose: list[str], file: Path, project: str) -> Iterator[Callable[.
         run("up", "-d", "--no-build")
         yield run
     finally:
-        run("down", "-v", "-t", "0")
+        run("down", "-v", "-t", "0", **LEAVING)

@@ -19,7 +19,7 @@ from docker.errors import APIError
 from lab import labs
 from lab.agent import seal as agent_seal
 from lab.errors import BadInput, EnvironmentProblem
-from lab.runtime import gc, labels, memory, readiness
+from lab.runtime import containers, gc, labels, memory, readiness
 from lab.runtime.diagnosis import fault_line
 from lab.runtime.doctor import Finding, _unreachable
 from lab.runtime.events import Event, silent
@@ -187,6 +187,24 @@ def test_after_an_error_nothing_goes_on_behind_the_callers_back() -> None:
         each(act, range(500))
     assert len(begun) < 500
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("dnslab")]
+
+
+def test_no_more_than_two_leave_their_network_at_a_time() -> None:
+    """Docker loses count of a network's endpoints when three do, and then keeps the network."""
+    lock, leaving = threading.Lock(), [0, 0]  # now, and at the most
+    two = threading.Barrier(2)
+
+    class Api:
+        def remove_container(self, _container: str, **_how: object) -> None:
+            with lock:
+                leaving[0] += 1
+                leaving[1] = max(leaving)
+            two.wait(timeout=10)  # in pairs: with one at a time this would end in an error
+            with lock:
+                leaving[0] -= 1
+
+    containers.remove(cast(Any, Api()), [f"c{number}" for number in range(8)])
+    assert leaving == [0, 2]
 
 
 def test_an_interruption_waits_for_the_end_of_the_block() -> None:
