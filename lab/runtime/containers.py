@@ -30,7 +30,7 @@ CLOCKS = "clock"  # folder of the volume with the clock of each node
 # Docker counts the endpoints of a network, and 20.10 loses count when many leave it at the same time: in its libnetwork
 # (`atomicIncDecEpCnt`) two of them can share a counter, and what one reads anew, as a third has changed it, overwrites
 # what the other has just taken off. A network with too high a count cannot be removed until Docker is restarted.
-# Left by eight at a time 9 of 186 networks could not be removed, by three 2 of 90, by two none. Joins do no harm.
+# Left by eight at a time 9 of 212 networks could not be removed, by three 2 of 90, by two none. Joins do no harm.
 _LEAVING = threading.BoundedSemaphore(2)
 
 
