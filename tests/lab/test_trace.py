@@ -45,6 +45,11 @@ def way(story: Story, *purposes: str) -> list[tuple[str, str, str]]:
     ]
 
 
+def final(story: Story) -> Step:
+    """The last step upstream for the question itself: BIND may still be asking for addresses of servers after it."""
+    return [step for step in story.upstream if step.purpose == "resolution"][-1]
+
+
 def program(resolver: NodeHandle) -> str:
     assert resolver.node.program is not None
     return resolver.node.program
@@ -214,9 +219,9 @@ def test_a_silent_server_is_waited_for_and_another_asked(lab: Lab, resolver: Nod
 def test_negative_answers_are_told_apart(lab: Lab, resolver: NodeHandle) -> None:
     absent = lab.trace("nosuch.example.com", at=resolver.name)
     nothing = lab.trace("status.example.com", "AAAA", at=resolver.name)
-    assert (absent.status, absent.upstream[-1].outcome.kind) == ("NXDOMAIN", "nxdomain")
-    assert (nothing.status, nothing.upstream[-1].outcome.kind) == ("NOERROR", "nodata")
-    assert {step.outcome.ttl for story in (absent, nothing) for step in story.steps[-1:]} == {900}
+    assert (absent.status, final(absent).outcome.kind) == ("NXDOMAIN", "nxdomain")
+    assert (nothing.status, final(nothing).outcome.kind) == ("NOERROR", "nodata")
+    assert {final(story).outcome.ttl for story in (absent, nothing)} == {900}
     for name, type in (("nosuch.example.com", "A"), ("status.example.com", "AAAA")):
         assert lab.trace(name, type, at=resolver.name).counts == {"textbook": 2}
 
