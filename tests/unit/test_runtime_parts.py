@@ -189,13 +189,22 @@ def test_after_an_error_nothing_goes_on_behind_the_callers_back() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("dnslab")]
 
 
-def test_no_more_than_two_leave_their_network_at_a_time() -> None:
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda api, container: containers.remove(api, [container]),
+        lambda api, container: containers.end(api, container, 1),
+        containers.kill,
+    ],
+    ids=["remove", "end", "kill"],
+)
+def test_no_more_than_two_leave_their_network_at_a_time(leave: Callable[[Any, str], None]) -> None:
     """Docker loses count of a network's endpoints when three do, and then keeps the network."""
     lock, leaving = threading.Lock(), [0, 0]  # now, and at the most
     two = threading.Barrier(2)
 
     class Api:
-        def remove_container(self, _container: str, **_how: object) -> None:
+        def stop(self, _container: str, **_how: object) -> None:
             with lock:
                 leaving[0] += 1
                 leaving[1] = max(leaving)
@@ -203,7 +212,13 @@ def test_no_more_than_two_leave_their_network_at_a_time() -> None:
             with lock:
                 leaving[0] -= 1
 
-    containers.remove(cast(Any, Api()), [f"c{number}" for number in range(8)])
+        remove_container = kill = stop
+
+        def wait(self, _container: str) -> None:
+            return
+
+    api = Api()
+    each(lambda number: leave(api, f"c{number}"), range(8))
     assert leaving == [0, 2]
 
 
